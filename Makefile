@@ -116,7 +116,7 @@ test:
 	@scripts/run-tests --build $(BUILD)
 
 test-unit: check
-	@scripts/run-tests --build $(BUILD) --only c
+	@scripts/run-tests --build $(BUILD) --only unit
 
 asan-test:
 	@$(MAKE) --no-print-directory BUILD=asan check
@@ -150,7 +150,7 @@ help:
 	@echo 'make deps               install the Debian packages that are missing'
 	@echo 'make check              build everything, tests too, and each header alone'
 	@echo 'make test               deps, build, and all tests'
-	@echo 'make test-unit          the fast C tests only'
+	@echo 'make test-unit          the C tests of unit, contract, paper, scenario'
 	@echo 'make asan-test          C, process and fuzz tests under the sanitizers'
 	@echo 'make fuzz [CC=clang]    longer fuzzing; FUZZ_ITERATIONS=$(FUZZ_ITERATIONS)'
 	@echo 'make soak               randomised tests with new seeds for SECONDS=$(SECONDS)'
