@@ -113,6 +113,32 @@ static void test_list_safe_visit_may_remove_each_node(void **state)
     assert_true(list_empty(&l));
 }
 
+static void test_list_splice_moves_all_behind_what_is_there(void **state)
+{
+    (void) state;
+    struct item items[4] = {{.value = 1}, {.value = 2}, {.value = 3}, {.value = 4}};
+    struct list to;
+    struct list from;
+    list_init(&to);
+    list_init(&from);
+    list_splice_back(&to, &from);
+    assert_true(list_empty(&to));
+    list_push_back(&from, &items[0].node);
+    list_push_back(&from, &items[1].node);
+    list_splice_back(&to, &from);
+    assert_true(list_empty(&from));
+    list_push_back(&from, &items[2].node);
+    list_push_back(&from, &items[3].node);
+    list_splice_back(&to, &from);
+    list_splice_back(&to, &from);
+    assert_int_equal(digits(&to), 1234);
+    assert_ptr_equal(list_last(&to), &items[3].node);
+    for (int i = 0; i < 4; i++) { /* every node has the right neighbours to leave from */
+        list_remove(&items[i].node);
+    }
+    assert_true(list_empty(&to));
+}
+
 static void test_list_wrong_link_state_aborts(void **state)
 {
     (void) state;
@@ -131,6 +157,7 @@ int main(void)
         cmocka_unit_test(test_list_keeps_the_order_of_pushes),
         cmocka_unit_test(test_list_remove_at_front_middle_end_and_last),
         cmocka_unit_test(test_list_safe_visit_may_remove_each_node),
+        cmocka_unit_test(test_list_splice_moves_all_behind_what_is_there),
         cmocka_unit_test(test_list_wrong_link_state_aborts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
