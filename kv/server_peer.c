@@ -1,0 +1,174 @@
+/*
+ * server_peer.c - between the transport and the replica: hello, frames in, messages out.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/diag.h"
+#include "base/mem.h"
+#include "kv/server_internal.h"
+#include "net/frame.h"
+#include "proto/wire_peer.h"
+
+enum { PEER_ARENA_CHUNK = 64 * 1024, PEER_ARENA_MAX = 64 * 1024 * 1024, PEER_PARTS = 64 };
+
+static int on_hello(void *ctx, struct bytes body, uint32_t *ret_peer)
+{
+    struct server *s = ctx;
+    const struct identity *self = &s->options->identity;
+    struct peer_hello hello;
+    int err;
+
+    arena_reset(&s->peer_arena);
+    err = wire_hello_decode(body, &s->peer_arena, &hello);
+    if (err != OK) {
+        DIAG_WARN("a connection on the peer port did not begin with a hello: closed");
+        return err;
+    }
+    if (hello.version != PEER_VERSION) {
+        DIAG_WARN("peer %u speaks version %u of the peer protocol, this node %u: closed",
+                  hello.from, hello.version, (unsigned) PEER_VERSION);
+        return ERR_VERSION;
+    }
+    if (hello.cluster_id != self->cluster_id) {
+        DIAG_WARN("node %u of another cluster (%016" PRIx64 ", this is %016" PRIx64
+                  ") connected: closed; check the addresses of its members",
+                  hello.from, hello.cluster_id, self->cluster_id);
+        return ERR_MISMATCH;
+    }
+    if (hello.engine != self->engine) {
+        DIAG_WARN("node %u runs another engine: closed; all nodes of a cluster use the same",
+                  hello.from);
+        return ERR_MISMATCH;
+    }
+    if (hello.from == self->node) {
+        DIAG_WARN("a node with this node's own id (%u) connected: closed; give each node its own",
+                  hello.from);
+        return ERR_MISMATCH;
+    }
+    replica_peer_up(s->replica, hello.from, hello.incarnation);
+    *ret_peer = hello.from;
+    return OK;
+}
+
+static int on_frame(void *ctx, uint32_t peer, struct blob *body)
+{
+    struct server *s = ctx;
+    struct message *m;
+    struct envelope envelope;
+    int err;
+
+    if (server_disk_behind(s)) {
+        s->peer_frames_refused++; /* losing messages is legal, a queue without end is not */
+        return OK;
+    }
+    arena_reset(&s->peer_arena);
+    err = wire_peer_decode(body, &s->peer_arena, &m, &envelope);
+    if (err != OK) {
+        DIAG_WARN("node %u sent a message that does not decode (%s): connection closed", peer,
+                  err_name(err));
+        return err;
+    }
+    if (m->from != peer) {
+        DIAG_WARN("node %u sent a message in the name of node %u: connection closed", peer,
+                  m->from);
+        message_free(m);
+        return ERR_MALFORMED;
+    }
+    err = replica_receive(s->replica, m, &envelope);
+    message_free(m);
+    if (err_is_fatal(err)) {
+        server_fail(s, err,
+                    "node %u: %s; this node stops rather than answer from a state that may "
+                    "be wrong; compare `synod status` of all nodes",
+                    peer, err_text(err));
+    }
+    return OK;
+}
+
+static void on_link(void *ctx, uint32_t peer, bool up, const char *reason)
+{
+    (void) ctx;
+    if (up) {
+        DIAG_INFO("connected to node %u", peer);
+    } else {
+        DIAG_INFO("connection to node %u lost: %s", peer, reason);
+    }
+}
+
+int server_peer_start(struct server *s, struct buf *error)
+{
+    const struct identity *self = &s->options->identity;
+    struct transport_options options = s->options->transport;
+    const struct peer_hello hello = {
+        .cluster_id = self->cluster_id,
+        .from = self->node,
+        .incarnation = s->data.incarnation,
+        .engine = self->engine,
+        .version = PEER_VERSION,
+    };
+    int err;
+
+    arena_init(&s->peer_arena, PEER_ARENA_CHUNK, PEER_ARENA_MAX);
+    buf_init(&s->peer_head, SIZE_MAX);
+    buf_init(&s->hello, 4096);
+    err = wire_hello_encode(&hello, &s->hello);
+    if (err != OK) {
+        return err;
+    }
+    options.hello = buf_bytes(&s->hello);
+    options.on_hello = on_hello;
+    options.on_frame = on_frame;
+    options.on_link = on_link;
+    options.ctx = s;
+    return transport_new(s->loop, &options, &s->transport, error);
+}
+
+/* One frame: header and message head are copied, the values are referred to. */
+static int send_one(struct server *s, const struct message *m)
+{
+    const struct envelope envelope = replica_envelope(s->replica, m->to);
+    struct bytes parts_small[PEER_PARTS + 1];
+    struct blob *owners_small[PEER_PARTS + 1];
+    struct bytes *parts = parts_small;
+    struct blob **owners = owners_small;
+    uint8_t header[FRAME_HEADER_SIZE] = {0};
+    int err;
+
+    if (m->entries_count > PEER_PARTS) {
+        parts = xcalloc(m->entries_count + 1U, sizeof(*parts));
+        owners = xcalloc(m->entries_count + 1U, sizeof(*owners));
+    }
+    buf_clear(&s->peer_head);
+    err = buf_append(&s->peer_head, header, sizeof(header));
+    if (err == OK) {
+        err = wire_peer_encode(m, &envelope, &s->peer_head);
+    }
+    if (err != OK) {
+        goto out;
+    }
+    parts[0] = bytes_of(s->peer_head.data + sizeof(header), s->peer_head.size - sizeof(header));
+    for (uint32_t i = 0; i < m->entries_count; i++) {
+        parts[i + 1] = m->entries[i].value->bytes;
+        owners[i + 1] = m->entries[i].value->owner;
+    }
+    frame_header(s->peer_head.data, parts, m->entries_count + 1);
+    err = transport_send(s->transport, m->to, buf_bytes(&s->peer_head), parts + 1, owners + 1,
+                         m->entries_count);
+out:
+    if (parts != parts_small) {
+        free(parts);
+        free(owners);
+    }
+    return err;
+}
+
+void server_peer_send(struct server *s, struct list *messages)
+{
+    while (!list_empty(messages)) {
+        struct message *m = container_of(list_pop_front(messages), struct message, node);
+
+        ERR_IGNORE(send_one(s, m)); /* a lost message is legal; the transport counts it */
+        message_free(m);
+    }
+}
