@@ -109,17 +109,20 @@ deps:
 
 check: all $(TEST_LIBRARIES) $(TESTS) $(FUZZERS) $(HEADER_CHECKS)
 
-# A sub-make, because the packages that deps installs change what pkg-config answers.
+# A sub-make, because the packages that deps installs change what pkg-config answers. It uses every
+# core unless -j says otherwise.
+SUBMAKE = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+
 test:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory check
+	@$(SUBMAKE) check
 	@scripts/run-tests --build $(BUILD)
 
 test-unit: check
 	@scripts/run-tests --build $(BUILD) --only unit
 
 asan-test:
-	@$(MAKE) --no-print-directory BUILD=asan check
+	@$(SUBMAKE) BUILD=asan check
 	@scripts/run-tests --build asan --only c,cluster,process,fuzz
 
 # With clang, libFuzzer under the sanitizers; otherwise the driver of tests/fuzz under them.
@@ -131,7 +134,7 @@ soak: check
 
 cluster:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory all
+	@$(SUBMAKE) all
 	@NODES='$(NODES)' ENGINE='$(ENGINE)' DETACH='$(DETACH)' scripts/cluster-demo up
 
 cluster-down:
@@ -139,14 +142,14 @@ cluster-down:
 
 install: all
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/synod'
-	$(if $(PROGRAMS),install -m 755 $(PROGRAMS) '$(DESTDIR)$(PREFIX)/bin')
+	$(if $(strip $(PROGRAMS)),install -m 755 $(PROGRAMS) '$(DESTDIR)$(PREFIX)/bin')
 	install -m 644 LICENSE $(wildcard README.md) '$(DESTDIR)$(PREFIX)/share/doc/synod'
 
 clean:
 	rm -rf build compile_commands.json
 
 help:
-	@echo 'make                    build the programs: $(notdir $(PROGRAMS))'
+	@echo 'make                    build the programs: $(strip $(notdir $(PROGRAMS)))'
 	@echo 'make deps               install the Debian packages that are missing'
 	@echo 'make check              build everything, tests too, and each header alone'
 	@echo 'make test               deps, build, and all tests'
