@@ -1,9 +1,11 @@
 /*
- * api.h - the client API: gRPC calls in, replica requests out; answers back (etcd-v3.md). Without I/O.
+ * api.h - the client API: gRPC calls in, replica requests out; answers back (etcd-v3.md). Without
+ * I/O.
  *
- * One file per etcd service (api_kv, api_maintenance, api_cluster, api_health) fills a table of methods; this module finds the
- * method, keeps the call while the replica works on it and writes the answer into the connection it came from. A call
- * is known to the replica by a number, never by a pointer: its client may vanish meanwhile. Loop thread only.
+ * One file per etcd service (api_kv, api_maintenance, api_cluster, api_health) fills a table of
+ * methods; this module finds the method, keeps the call while the replica works on it and writes
+ * the answer into the connection it came from. A call is known to the replica by a number, never by
+ * a pointer: its client may vanish meanwhile. Loop thread only.
  */
 #ifndef SYNOD_KV_API_H
 #define SYNOD_KV_API_H
@@ -32,7 +34,8 @@ struct api_options {
     void *ctx;
 };
 
-/* The part of a client connection the API needs; embedded by its owner, which creates grpc with api_callbacks. */
+/* The part of a client connection the API needs; embedded by its owner, which creates grpc with
+ * api_callbacks. */
 struct api_connection {
     struct api *api;
     struct grpc *grpc;
@@ -45,11 +48,13 @@ void api_free(struct api *a); /* after all connections are gone */
 /* Time of this turn. */
 void api_tick(struct api *a, uint64_t now_us);
 
-/* Prepares c (all but grpc, which the owner sets right after) and the callbacks for its grpc_new_server. */
+/* Prepares c (all but grpc, which the owner sets right after) and the callbacks for its
+ * grpc_new_server. */
 void api_connection_init(struct api *a, struct api_connection *c,
                          struct grpc_callbacks *ret_callbacks);
 
-/* Hands an answer of the replica to its call; takes the result over. A call that is gone is fine. */
+/* Hands an answer of the replica to its call; takes the result over. A call that is gone is fine.
+ */
 void api_reply(struct api *a, const struct replica_reply *reply);
 
 /* The owner fed the connection or changed its grpc: there may be output. */

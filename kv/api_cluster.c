@@ -1,5 +1,6 @@
 /*
- * api_cluster.c - etcdserverpb.Cluster: MemberList (etcd-v3.md 7). Membership change is a later step of the engines.
+ * api_cluster.c - etcdserverpb.Cluster: MemberList (etcd-v3.md 7). Membership change is a later
+ * step of the engines.
  */
 #include "kv/api_internal.h"
 

@@ -1,5 +1,6 @@
 /*
- * api_error.h - our error codes as clients of etcd v3 know them: gRPC status and the exact text (etcd-v3.md 10).
+ * api_error.h - our error codes as clients of etcd v3 know them: gRPC status and the exact text
+ * (etcd-v3.md 10).
  */
 #ifndef SYNOD_KV_API_ERROR_H
 #define SYNOD_KV_API_ERROR_H

@@ -1,5 +1,6 @@
 /*
- * api_health.c - grpc.health.v1.Health: Check. Serving means: this node knows a leader, or needs none and hears a quorum.
+ * api_health.c - grpc.health.v1.Health: Check. Serving means: this node knows a leader, or needs
+ * none and hears a quorum.
  */
 #include "kv/api_internal.h"
 

@@ -11,8 +11,8 @@
 
 struct api_call;
 
-/* A unary method. `execute` gets the whole request message and either answers at once (api_answer, api_fail) or hands the call to
- * the replica; an error it returns is answered by the caller. */
+/* A unary method. `execute` gets the whole request message and either answers at once (api_answer,
+ * api_fail) or hands the call to the replica; an error it returns is answered by the caller. */
 struct api_method {
     const char *path;
     int (*execute)(struct api_call *call, struct bytes request);
@@ -22,9 +22,9 @@ struct api_call {
     struct api *api;
     struct api_connection *connection;
     const struct api_method *method;
-    uint64_t id;         /* what the replica calls it */
+    uint64_t id; /* what the replica calls it */
     uint32_t grpc_call;
-    bool submitted;      /* the replica owes an answer */
+    bool submitted;       /* the replica owes an answer */
     bool client_deadline; /* the client's own deadline is the nearer one */
     uint64_t deadline_us;
     uint64_t session; /* 0: none */

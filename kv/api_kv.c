@@ -1,8 +1,8 @@
 /*
  * api_kv.c - etcdserverpb.KV: Range, Put, DeleteRange, Txn, Compact (etcd-v3.md 4).
  *
- * A request is decoded and checked here once, at the node the client talks to; a write then goes into the log as the very
- * bytes the client sent.
+ * A request is decoded and checked here once, at the node the client talks to; a write then goes
+ * into the log as the very bytes the client sent.
  */
 #include "kv/api_check.h"
 #include "kv/api_internal.h"
@@ -87,7 +87,8 @@ static int kv_delete_range(struct api_call *call, struct bytes in)
     return submit_write(call, TAG_DELETE, in);
 }
 
-/* All ranges of a read-only transaction are serializable, nested ones are not looked into: those wait. */
+/* All ranges of a read-only transaction are serializable, nested ones are not looked into: those
+ * wait. */
 static bool txn_is_serializable(const struct txn_request *txn)
 {
     const struct txn_op *branches[] = {txn->success, txn->failure};

@@ -1,8 +1,9 @@
 /*
- * node_data.h - a node's data directory: opening, creating, checking whose it is, and reading it back at start.
+ * node_data.h - a node's data directory: opening, creating, checking whose it is, and reading it
+ * back at start.
  *
- *     <data_dir>/log     log store: identity, hard state, entries     (made last: a directory with it is complete)
- *     <data_dir>/state   state store: key-value rows
+ *     <data_dir>/log     log store: identity, hard state, entries     (made last: a directory with
+ * it is complete) <data_dir>/state   state store: key-value rows
  *
  * Blocking; used before the node serves. Thread: the caller's.
  */
@@ -37,9 +38,9 @@ struct node_data {
 };
 
 /*
- * Creates the directory for a new node, or opens an existing one, and counts this start. `error` gets one line.
- * Errors: ERR_MISMATCH, ERR_LOCKED, ERR_CORRUPT (also: one of the two stores is missing), ERR_VERSION, ERR_NO_SPACE, ERR_IO,
- * ERR_INVALID (no such store implementation).
+ * Creates the directory for a new node, or opens an existing one, and counts this start. `error`
+ * gets one line. Errors: ERR_MISMATCH, ERR_LOCKED, ERR_CORRUPT (also: one of the two stores is
+ * missing), ERR_VERSION, ERR_NO_SPACE, ERR_IO, ERR_INVALID (no such store implementation).
  */
 MUST_USE int node_data_open(const struct node_data_options *options, struct node_data *ret_data,
                             struct buf *error);

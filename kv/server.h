@@ -1,8 +1,10 @@
 /*
- * server.h - the pump of a real node: libuv loop, sockets, threads and time around ring 2 (kv/replica).
+ * server.h - the pump of a real node: libuv loop, sockets, threads and time around ring 2
+ * (kv/replica).
  *
- * Nothing is decided here: bytes go in, what replica_take() hands over is carried out. server.c has the turn and the life cycle,
- * server_conn.c the client connections, server_peer.c the peers, server_disk.c the three workers, node_data.c what is on disk.
+ * Nothing is decided here: bytes go in, what replica_take() hands over is carried out. server.c has
+ * the turn and the life cycle, server_conn.c the client connections, server_peer.c the peers,
+ * server_disk.c the three workers, node_data.c what is on disk.
  */
 #ifndef SYNOD_KV_SERVER_H
 #define SYNOD_KV_SERVER_H
@@ -41,9 +43,10 @@ struct server_options {
 };
 
 /*
- * Opens or creates the data directory, serves until SIGINT or SIGTERM, and stops gracefully. OK then. On failure `error` has
- * one line: what, where, remedy. Errors: all of logstore_open and store_open, ERR_MISMATCH (data of another cluster,
- * node or engine), ERR_ADDRESS_IN_USE, ERR_INVALID, and the fatal ones that stopped a running node.
+ * Opens or creates the data directory, serves until SIGINT or SIGTERM, and stops gracefully. OK
+ * then. On failure `error` has one line: what, where, remedy. Errors: all of logstore_open and
+ * store_open, ERR_MISMATCH (data of another cluster, node or engine), ERR_ADDRESS_IN_USE,
+ * ERR_INVALID, and the fatal ones that stopped a running node.
  */
 MUST_USE int server_run(const struct server_options *options, struct buf *error);
 

@@ -1,5 +1,6 @@
 /*
- * trace_json.h - trace events as JSON lines in a file (design.md 10; fields in docs/architecture.md).
+ * trace_json.h - trace events as JSON lines in a file (design.md 10; fields in
+ * docs/architecture.md).
  *
  * Loop thread only. Lines are buffered and written once per turn by trace_json_flush.
  */
@@ -19,7 +20,8 @@ void trace_json_free(struct trace_json *t); /* flushes; NULL is legal */
 /* The sink to put into consensus_options.trace; valid until free. */
 struct trace_sink trace_json_sink(struct trace_json *t);
 
-/* Writes what is buffered. A failed write drops the rest of the trace and says so once: a trace never stops a node. */
+/* Writes what is buffered. A failed write drops the rest of the trace and says so once: a trace
+ * never stops a node. */
 void trace_json_flush(struct trace_json *t);
 
 /* Appends one event as a line (with '\n'). Errors: ERR_LIMIT. */

@@ -95,7 +95,8 @@ int worker_new(struct uv_loop_s *loop, const struct worker_options *options,
     return OK;
 
 err_async:
-    /* The handle may only be freed by its close callback; without a thread the rest goes with it. */
+    /* The handle may only be freed by its close callback; without a thread the rest goes with it.
+     */
     w->stopping = true;
     uv_close((uv_handle_t *) &w->async, NULL);
 err_cond:

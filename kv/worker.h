@@ -1,9 +1,9 @@
 /*
  * worker.h - one thread with one bounded queue each way: what the loop may not wait for.
  *
- * The owner submits jobs on the loop thread; the worker's thread takes everything that is queued at once (that is what makes
- * group commit) and runs it; finished jobs come back to the loop thread in order. Wake-ups coalesce (uv_async), so each side
- * drains its whole queue.
+ * The owner submits jobs on the loop thread; the worker's thread takes everything that is queued at
+ * once (that is what makes group commit) and runs it; finished jobs come back to the loop thread in
+ * order. Wake-ups coalesce (uv_async), so each side drains its whole queue.
  */
 #ifndef SYNOD_KV_WORKER_H
 #define SYNOD_KV_WORKER_H
@@ -36,14 +36,15 @@ struct worker_options {
 MUST_USE int worker_new(struct uv_loop_s *loop, const struct worker_options *options,
                         struct worker **ret_worker);
 
-/* Loop thread. Errors: ERR_LIMIT: queue_max jobs are under way; the job still belongs to the caller. */
+/* Loop thread. Errors: ERR_LIMIT: queue_max jobs are under way; the job still belongs to the
+ * caller. */
 MUST_USE int worker_submit(struct worker *w, struct job *job);
 
 /* Jobs submitted and not yet done. */
 uint32_t worker_pending(const struct worker *w);
 
-/* Runs what is queued to its end, gives every job to `done`, joins the thread and closes the handle (freed by the loop, which must
- * run once more). NULL is legal. */
+/* Runs what is queued to its end, gives every job to `done`, joins the thread and closes the handle
+ * (freed by the loop, which must run once more). NULL is legal. */
 void worker_close(struct worker *w);
 
 #endif
