@@ -1,0 +1,178 @@
+/*
+ * replica_message.c - messages out, held until what they promise is durable, and messages in.
+ *
+ * Not here: bytes (proto/wire_peer) and what the engine's messages mean.
+ */
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "kv/replica_internal.h"
+
+void replica_trace(const struct replica *r, struct trace_event event)
+{
+    const struct trace_sink *sink = &r->options.consensus.trace;
+    if (sink->emit == NULL) {
+        return;
+    }
+    event.time_us = r->now_us;
+    event.node = r->self;
+    event.engine = engine_number(r->options.engine);
+    sink->emit(sink->ctx, &event);
+}
+
+static void trace_message(const struct replica *r, uint8_t kind, const struct message *m,
+                          const char *note)
+{
+    if (r->options.consensus.trace.emit != NULL) {
+        replica_trace(r, (struct trace_event){.kind = kind,
+                                              .message = m->type,
+                                              .from = m->from,
+                                              .to = m->to,
+                                              .epoch = m->epoch,
+                                              .index = m->pos.index,
+                                              .note = note});
+    }
+}
+
+struct message *replica_message(const struct replica *r, enum message_type type, uint32_t to)
+{
+    struct message *m = message_new(type, to);
+    m->from = r->self;
+    m->engine = engine_number(r->options.engine);
+    return m;
+}
+
+void replica_send(struct replica *r, struct message *m)
+{
+    if (m->to == r->self) {
+        list_push_back(&r->loop, &m->node);
+        return;
+    }
+    trace_message(r, TRACE_SEND, m, NULL);
+    list_push_back(&r->out_messages, &m->node);
+}
+
+/* R6, P14: what promises something waits until the write that makes it true is durable. */
+void replica_hold(struct replica *r, struct list *messages, uint64_t write)
+{
+    uint64_t count = 0;
+    struct list_node *node;
+    while ((node = list_pop_front(messages)) != NULL) {
+        list_push_back(&r->held, node);
+        count++;
+    }
+    if (count == 0) {
+        return;
+    }
+    if (r->holds_count == r->holds_capacity) {
+        uint32_t capacity = r->holds_capacity == 0 ? 64 : r->holds_capacity * 2;
+        struct hold *holds = xcalloc(capacity, sizeof *holds);
+        for (uint32_t i = 0; i < r->holds_count; i++) {
+            holds[i] = r->holds[(r->holds_head + i) % r->holds_capacity];
+        }
+        free(r->holds);
+        r->holds = holds;
+        r->holds_head = 0;
+        r->holds_capacity = capacity;
+    }
+    uint32_t at = (r->holds_head + r->holds_count) % r->holds_capacity;
+    r->holds[at] = (struct hold){.write = write, .count = count};
+    r->holds_count++;
+}
+
+void replica_hold_release(struct replica *r)
+{
+    while (r->holds_count > 0 && r->holds[r->holds_head].write <= r->stored) {
+        for (uint64_t i = 0; i < r->holds[r->holds_head].count; i++) {
+            struct list_node *node = list_pop_front(&r->held);
+            replica_send(r, list_entry(node, struct message, node));
+        }
+        r->holds_head = (r->holds_head + 1) % r->holds_capacity;
+        r->holds_count--;
+    }
+}
+
+/* Why a message is not for us, or NULL. */
+static const char *stray(const struct replica *r, const struct message *m,
+                         const struct envelope *envelope)
+{
+    int rank = membership_rank(&r->options.consensus.members, m->from);
+    if (envelope->cluster_id != r->options.cluster_id) {
+        return "another cluster";
+    }
+    if (rank < 0 || m->from == r->self) {
+        return "not a member";
+    }
+    if (m->to != r->self) {
+        return "another receiver";
+    }
+    if (m->engine != engine_number(r->options.engine)) {
+        return "another engine";
+    }
+    if (envelope->to_incarnation != 0 && envelope->to_incarnation != r->options.incarnation) {
+        return "for another life of this node";
+    }
+    if (envelope->from_incarnation < r->peers[rank].incarnation) {
+        return "from an earlier life of the sender";
+    }
+    return NULL;
+}
+
+void replica_stray(struct replica *r, const struct message *m, const char *why)
+{
+    r->strays++;
+    trace_message(r, TRACE_DROP, m, why);
+}
+
+int replica_receive(struct replica *r, const struct message *m, const struct envelope *envelope)
+{
+    ASSERT(r->ticked);
+    if (r->fatal != OK) {
+        return r->fatal;
+    }
+    const char *why = stray(r, m, envelope);
+    if (why != NULL) {
+        replica_stray(r, m, why);
+        return OK;
+    }
+    trace_message(r, TRACE_RECEIVE, m, NULL);
+    struct peer *peer = &r->peers[membership_rank(&r->options.consensus.members, m->from)];
+    peer->incarnation = envelope->from_incarnation;
+    peer->heard_us = u64_max(r->now_us, 1);
+    r->dirty = true;
+    switch (m->type) {
+    case MSG_REPLICA_FORWARD:
+        replica_forward_receive(r, m);
+        break;
+    case MSG_REPLICA_FORWARD_REPLY:
+        replica_forward_reply_receive(r, m);
+        break;
+    case MSG_REPLICA_GOSSIP:
+        return replica_gossip_receive(r, peer, m);
+    default:
+        if (consensus_step(r->consensus, m) != OK) {
+            replica_stray(r, m, "refused by the engine");
+        }
+        break;
+    }
+    return OK;
+}
+
+void replica_peer_up(struct replica *r, uint32_t peer, uint64_t incarnation)
+{
+    int rank = membership_rank(&r->options.consensus.members, peer);
+    if (rank >= 0 && incarnation > r->peers[rank].incarnation) {
+        r->peers[rank].incarnation = incarnation;
+    }
+}
+
+struct envelope replica_envelope(const struct replica *r, uint32_t to)
+{
+    int rank = membership_rank(&r->options.consensus.members, to);
+    return (struct envelope){
+        .cluster_id = r->options.cluster_id,
+        .from_incarnation = r->options.incarnation,
+        .to_incarnation = rank < 0 ? 0 : r->peers[rank].incarnation,
+    };
+}
