@@ -139,9 +139,8 @@ static void state_done(void *ctx, struct job *base)
                     "state database in %s: write failed: %s: %s; nothing is lost, the "
                     "log has it; mend the disk and start the node again",
                     s->options->data_dir, err_text(job->err), store_last_error(s->data.state));
-    } else {
-        replica_state_flushed(s->replica, job->flush);
     }
+    replica_state_flushed(s->replica, job->flush, job->err);
     free(job);
 }
 
