@@ -2,8 +2,8 @@
  * consensus.c - the facade: the only caller of engine operations.
  *
  * It forbids re-entry, keeps time and who was heard from, collects what an engine wants written and
- * sent, and counts writes. A write that was handed out is remembered (a reference to it) until it is
- * durable: its age is what a leader with a stuck disk is judged by, and its entries are what
+ * sent, and counts writes. A write that was handed out is remembered (a reference to it) until it
+ * is durable: its age is what a leader with a stuck disk is judged by, and its entries are what
  * log_mark_stable marks. A later cut may not be undone by the completion of an earlier write:
  * each remembered write carries the lowest cut asked for since (`below`).
  */
@@ -17,10 +17,7 @@
 #include "base/mem.h"
 #include "consensus/engine.h"
 
-extern const struct engine_ops engine_paxos_ops __attribute__((weak));
-extern const struct engine_ops engine_multipaxos_ops __attribute__((weak));
-extern const struct engine_ops engine_raft_ops __attribute__((weak));
-
+/* Adding an engine: its file, its declaration in engine.h, and its line here. */
 static const struct engine_ops *const engines[] = {
     &engine_paxos_ops,
     &engine_multipaxos_ops,
@@ -79,16 +76,7 @@ struct consensus {
 
 const struct engine_ops *engine_at(uint32_t i)
 {
-    for (uint32_t at = 0; at < ARRAY_SIZE(engines); at++) {
-        if (engines[at] == NULL) {
-            continue;
-        }
-        if (i == 0) {
-            return engines[at];
-        }
-        i--;
-    }
-    return NULL;
+    return i < ARRAY_SIZE(engines) ? engines[i] : NULL;
 }
 
 const struct engine_ops *engine_by_name(const char *name)

@@ -60,6 +60,11 @@ struct engine_ops {
     void (*flush)(struct engine *e);
 };
 
+/* The engines of the table in consensus.c. */
+extern const struct engine_ops engine_paxos_ops;
+extern const struct engine_ops engine_multipaxos_ops;
+extern const struct engine_ops engine_raft_ops;
+
 /* Output. Each sets `from` and `engine` in messages and takes them over. */
 
 /* The default: leaves when everything written so far, and in this turn, is durable. For all that

@@ -136,6 +136,11 @@ uint64_t log_stable(const struct log *l)
     return l->stable;
 }
 
+uint64_t log_slots_max(const struct log *l)
+{
+    return l->slots_max;
+}
+
 size_t log_memory(const struct log *l)
 {
     return l->memory;

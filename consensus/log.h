@@ -108,6 +108,9 @@ void log_trim(struct log *l, struct log_pos pos);
  * the facade after each change of applied or stable. */
 void log_evict(struct log *l);
 
+/* The limit it was made with. */
+uint64_t log_slots_max(const struct log *l);
+
 /* Bytes of values held in memory. */
 size_t log_memory(const struct log *l);
 
