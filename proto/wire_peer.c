@@ -240,12 +240,19 @@ static int value_load(const Synod__Peer__PeerMessage *pb, size_t i, struct bytes
     return rc;
 }
 
-/* Adds the entries to `m`. The sizes were checked. Errors: ERR_MALFORMED, ERR_CORRUPT. */
+/* Gives `m`, which has none yet, the entries. The sizes were checked. On failure it holds those
+ * that were good. Errors: ERR_MALFORMED, ERR_CORRUPT. */
 static int entries_load(const Synod__Peer__PeerMessage *pb, const uint8_t *values,
                         struct blob *body, struct message *m)
 {
+    size_t count = pb->n_entry_index;
+    if (count == 0) {
+        return OK;
+    }
+    m->entries = xmalloc(count * sizeof *m->entries);
+    m->entries_capacity = (uint32_t) count;
     struct entry entry = {0};
-    for (size_t i = 0; i < pb->n_entry_index; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct bytes bytes = bytes_of(values, pb->entry_size[i]);
         int rc = value_load(pb, i, bytes, body, &entry.value);
         if (rc != OK) {
@@ -253,8 +260,9 @@ static int entries_load(const Synod__Peer__PeerMessage *pb, const uint8_t *value
         }
         entry.index += pb->entry_index[i];
         entry.epoch += (uint64_t) pb->entry_epoch[i];
-        message_add_entry(m, &entry);
-        value_unref(entry.value); /* the message has its own reference now */
+        m->entries[i] = entry;
+        m->entries_count++;
+        m->bytes += bytes.size;
         values += bytes.size;
     }
     return OK;
