@@ -74,26 +74,6 @@ int mp_rank(const struct multipaxos *mp, uint32_t node)
     return membership_rank(&mp->e.options.members, node);
 }
 
-bool mp_reachable(const struct multipaxos *mp, uint32_t rank)
-{
-    uint64_t heard = engine_heard(&mp->e, mp->e.options.election_us);
-    return (heard & (UINT64_C(1) << rank)) != 0;
-}
-
-/* Does this node hear a quorum that hears it too? */
-bool mp_has_quorum(const struct multipaxos *mp)
-{
-    const struct engine *e = &mp->e;
-    uint64_t self = UINT64_C(1) << e->self_rank;
-    uint64_t set = engine_heard(e, e->options.election_us);
-    for (uint32_t r = 0; r < e->options.members.count; r++) {
-        if ((int) r != e->self_rank && (mp->peer_seen[r] & self) == 0) {
-            set &= ~(UINT64_C(1) << r);
-        }
-    }
-    return quorum_reached(&e->options.members, set);
-}
-
 /* Do we have a leader that is alive and in touch with a quorum, as far as we know, and is not the
  * given node? A candidate we promised to has the same time to prove itself. */
 bool mp_leader_lives(const struct multipaxos *mp, uint32_t other_than)
@@ -103,7 +83,8 @@ bool mp_leader_lives(const struct multipaxos *mp, uint32_t other_than)
         return false;
     }
     if (v->leader == mp->e.options.self) {
-        return mp->role == ROLE_LEADER && (!mp->e.options.check_quorum || mp_has_quorum(mp));
+        return mp->role == ROLE_LEADER &&
+               (!mp->e.options.check_quorum || reach_quorum(&mp->reach, &mp->e));
     }
     return mp->e.now_us - v->heard_us < mp->e.options.election_us;
 }
@@ -255,9 +236,8 @@ static void on_leader_heartbeat(struct multipaxos *mp, const struct message *m)
 
 static void on_heartbeat(struct multipaxos *mp, const struct message *m)
 {
-    int rank = mp_rank(mp, m->from);
-    mp->peer_seen[rank] = m->seen;
-    mp->peer_stable[rank] = m->last;
+    mp->peer_stable[mp_rank(mp, m->from)] = m->last;
+    reach_note(&mp->reach, &mp->e, m);
     learner_note_commit(&mp->learner, &mp->e, m);
     if (m->epoch != 0) {
         on_leader_heartbeat(mp, m);

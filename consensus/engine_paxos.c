@@ -28,6 +28,9 @@
  * or above it or a read waiting for it, runs a round for each such slot: it finishes what was
  * accepted or puts a no-op. The wait is random, so that seldom two do it at once; if they do it is
  * a duel like others.
+ *
+ * Partial partitions (experiments.md E8, E9). A node that is not in touch with a quorum (reach.h)
+ * starts and repeats nothing: its promises would hold slots that it can never finish.
  */
 #include <stdlib.h>
 
@@ -46,6 +49,15 @@ static const struct paxos *px_of_const(const struct engine *e)
 }
 
 STATIC_ASSERT(offsetof(struct paxos, e) == 0, "px_of_const casts");
+
+/* May this node start or repeat rounds? One that cannot finish them would only take slots away from
+ * those that can. Just started, it does not know yet. */
+bool px_connected(const struct paxos *px)
+{
+    const struct engine *e = &px->e;
+    return !e->options.quorum_connected || reach_quorum(&px->reach, e) ||
+           e->now_us - e->heard_start_us < e->options.election_us;
+}
 
 static void send_heartbeats(struct paxos *px)
 {
@@ -87,7 +99,7 @@ static void watch(struct paxos *px)
     if (px->watch_index == first && px->e.now_us < px->watch_us) {
         return;
     }
-    if (px->watch_index == first) {
+    if (px->watch_index == first && px_connected(px)) {
         px_repair(px, first, u64_max(px->watch_last, first));
     }
     px->watch_index = first;
@@ -194,8 +206,12 @@ static void paxos_step(struct engine *e, const struct message *m)
     case MSG_PAXOS_READ_REPLY:
         px_on_read_reply(px, m);
         break;
+    case MSG_PAXOS_HEARTBEAT:
+        reach_note(&px->reach, e, m);
+        e->flush_wanted = e->flush_wanted || px->queue_count > 0;
+        break;
     default:
-        break; /* a heartbeat says all it has to with its commit index and ballot */
+        break; /* of another engine: nothing to do here */
     }
     settle(px);
 }

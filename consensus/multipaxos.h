@@ -12,6 +12,7 @@
 #include "consensus/acceptor.h"
 #include "consensus/engine.h"
 #include "consensus/learner.h"
+#include "consensus/reach.h"
 
 enum mp_stage {
     MP_IDLE = 0,
@@ -94,7 +95,7 @@ struct multipaxos {
     struct mp_candidate candidate;
     struct mp_leader lead;
     struct mp_reads reads;
-    uint64_t peer_seen[NODES_MAX];   /* by rank: whom that peer hears */
+    struct reach reach;
     uint64_t peer_stable[NODES_MAX]; /* by rank: its contiguous durable prefix */
     uint64_t election_us;            /* when to stand if nobody leads by then */
     uint64_t heartbeat_us;           /* when the next heartbeat is due */
@@ -106,8 +107,6 @@ struct multipaxos {
 
 /* engine_multipaxos.c */
 int mp_rank(const struct multipaxos *mp, uint32_t node);
-bool mp_reachable(const struct multipaxos *mp, uint32_t rank);
-bool mp_has_quorum(const struct multipaxos *mp);
 bool mp_leader_lives(const struct multipaxos *mp, uint32_t other_than);
 void mp_election_in(struct multipaxos *mp, uint64_t min_us, uint64_t max_us);
 void mp_send_heartbeats(struct multipaxos *mp);

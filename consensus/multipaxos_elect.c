@@ -77,7 +77,7 @@ static void note_round(struct multipaxos *mp, uint64_t ballot)
 static bool eligible(const struct multipaxos *mp)
 {
     const struct consensus_options *o = &mp->e.options;
-    return (!o->quorum_connected || mp_has_quorum(mp)) &&
+    return (!o->quorum_connected || reach_quorum(&mp->reach, &mp->e)) &&
            engine_write_age(&mp->e) <= o->disk_stuck_us;
 }
 

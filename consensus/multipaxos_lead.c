@@ -228,7 +228,7 @@ void mp_lead_flush(struct multipaxos *mp)
     adopt(mp);
     uint64_t commit = log_commit(e->log);
     for (uint32_t r = 0; r < e->options.members.count; r++) {
-        if ((int) r == e->self_rank || !mp_reachable(mp, r)) {
+        if ((int) r == e->self_rank || !reach_heard(e, r)) {
             continue;
         }
         if (lead->unsent < lead->next && keeps_up(mp, r)) {
@@ -297,7 +297,7 @@ static void resend(struct multipaxos *mp)
     }
     pop_chosen(mp);
     for (uint32_t r = 0; r < e->options.members.count; r++) {
-        if ((int) r != e->self_rank && mp_reachable(mp, r)) {
+        if ((int) r != e->self_rank && reach_heard(e, r)) {
             send_accepts(mp, r, lead->first, before);
         }
     }
@@ -312,7 +312,7 @@ void mp_lead_tick(struct multipaxos *mp)
     struct engine *e = &mp->e;
     struct mp_leader *lead = &mp->lead;
     const struct consensus_options *o = &e->options;
-    if (o->check_quorum && !mp_has_quorum(mp)) {
+    if (o->check_quorum && !reach_quorum(&mp->reach, &mp->e)) {
         mp_step_down(mp, "hears no quorum");
         return;
     }

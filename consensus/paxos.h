@@ -11,6 +11,7 @@
 #include "consensus/acceptor.h"
 #include "consensus/engine.h"
 #include "consensus/learner.h"
+#include "consensus/reach.h"
 
 enum px_phase {
     PX_PREPARE = 0,
@@ -60,6 +61,7 @@ struct paxos {
     struct engine e;
     struct acceptor acceptor;
     struct learner learner;
+    struct reach reach;
     struct px_round **rounds; /* ascending by index; each owned */
     uint32_t rounds_count;
     uint32_t rounds_capacity;
@@ -90,6 +92,9 @@ struct paxos {
     uint64_t elections; /* prepares started */
     uint64_t displaced;
 };
+
+/* engine_paxos.c */
+bool px_connected(const struct paxos *px);
 
 /* paxos_round.c */
 uint32_t px_own_count(const struct paxos *px);

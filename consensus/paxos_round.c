@@ -222,7 +222,7 @@ static uint64_t free_slot(struct paxos *px)
 void px_start_queued(struct paxos *px)
 {
     uint32_t started = 0;
-    if (px->e.now_us < px->hold_us) {
+    if (px->e.now_us < px->hold_us || !px_connected(px)) {
         return;
     }
     while (started < px->queue_count && px->rounds_count < px->e.options.inflight_max) {
@@ -521,6 +521,10 @@ void px_rounds_tick(struct paxos *px)
     for (uint32_t i = 0; i < px->rounds_count; i++) {
         struct px_round *r = px->rounds[i];
         if (r->done || px->e.now_us < r->due_us) {
+            continue;
+        }
+        if (!px_connected(px)) {
+            r->due_us = px->e.now_us + px->e.options.resend_us;
             continue;
         }
         if (r->phase == PX_BACKOFF) {
