@@ -90,6 +90,7 @@ void raft_step_down(struct raft *r, const char *why)
     r->contact_us = 0;
     /* Others need not wait for their time-outs, nor this node's voice hold them back. */
     raft_send_alive(r, true);
+    r->alive_at_us = r->base.now_us + r->base.options.election_us / 4;
 }
 
 /* A message of an older term: its sender must learn that time went on. */
@@ -252,6 +253,7 @@ static void start(struct engine *e, const struct hard_state *hard)
     r->term = hard->epoch;
     r->vote = hard->vote;
     r->role = ROLE_FOLLOWER;
+    r->batch = rng_u64(&e->rng) >> 1;
     log_commit_to(e->log, u64_min(hard->commit, log_last(e->log)));
     engine_trace(e, (struct trace_event){.kind = TRACE_START,
                                          .epoch = r->term,

@@ -194,7 +194,8 @@ void raft_election_tick(struct raft *r)
             r->election_at_us =
                 now + o->election_us / 4 + rng_below(&r->base.rng, o->election_us / 2);
         }
-    } else if (r->role == ROLE_CANDIDATE && now >= r->campaign_resend_us) {
+    }
+    if (r->role == ROLE_CANDIDATE && now >= r->campaign_resend_us) {
         ask_for_votes(r); /* Raft 5.5: requests are retried; answers are idempotent */
     }
 }

@@ -97,14 +97,14 @@ static void flush_follower(struct raft *r)
     bool fresh = false;
     for (uint32_t i = 0; i < r->reads_count; i++) {
         if (r->reads[i].round == 0) {
-            r->reads[i].round = r->round + 1;
+            r->reads[i].round = r->batch + 1;
             fresh = true;
         }
     }
     if (fresh) {
-        r->round++;
+        r->batch++;
         struct message *m = raft_message(r, MSG_RAFT_READ_INDEX, r->leader);
-        m->ctx = r->round;
+        m->ctx = r->batch;
         engine_send_now(&r->base, m);
         r->reads_sent_us = r->base.now_us;
     }
