@@ -477,7 +477,8 @@ void grpc_free(struct grpc *g)
 
 /* ---- Input and output */
 
-/* nghttp2 answers most protocol errors by itself, with a GOAWAY, and then stops reading. */
+/* nghttp2 answers most protocol errors by itself: it ignores all further input, and stops reading
+ * when its GOAWAY is in the output. */
 static bool input_lost(const struct grpc *g)
 {
     return !g->shutting_down && !g->going_away && nghttp2_session_want_read(g->session) == 0;
@@ -499,9 +500,7 @@ int grpc_feed(struct grpc *g, struct bytes in)
     if (n == NGHTTP2_ERR_FLOODED) {
         grpc_break(g);
     }
-    if (n < 0 || input_lost(g)) {
-        g->lost = true;
-    }
+    g->lost = n < 0;
     if (g->broken) {
         return ERR_LIMIT;
     }
@@ -527,6 +526,7 @@ struct bytes grpc_output(struct grpc *g)
         }
     }
     g->inside = false;
+    g->lost = g->lost || input_lost(g);
     return g->broken ? bytes_of(NULL, 0) : buf_bytes(&g->out);
 }
 

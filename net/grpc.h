@@ -117,8 +117,10 @@ void grpc_free(struct grpc *g);
 
 /*
  * Received bytes.
- * Errors: ERR_MALFORMED (protocol error: flush what grpc_output gives, then close), ERR_LIMIT (a
- * flood: close), ERR_CLOSED (the connection ended by an earlier error; nothing is read any more).
+ * Most protocol errors are no error here: they end in a GOAWAY in the output, and after it the
+ * connection is finished.
+ * Errors: ERR_MALFORMED (not HTTP/2: flush what grpc_output gives, then close), ERR_LIMIT (a flood,
+ * or the owner reached output_max: close), ERR_CLOSED (the connection ended by an earlier error; nothing is read any more).
  */
 int grpc_feed(struct grpc *g, struct bytes in) MUST_USE;
 

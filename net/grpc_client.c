@@ -18,7 +18,9 @@
 
 #define NV_STATIC (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
 #define NV(name, value)                                                                            \
-    {(uint8_t *) (name), (uint8_t *) (value), sizeof(name) - 1, sizeof(value) - 1, NV_STATIC}
+    {                                                                                              \
+        (uint8_t *) (name), (uint8_t *) (value), sizeof(name) - 1, sizeof(value) - 1, NV_STATIC    \
+    }
 
 #define METADATA_MAX 24
 #define TEXT_MAX 128
@@ -53,8 +55,7 @@ static size_t request_headers(const struct grpc *g, const char *path, uint64_t t
                               char timeout[GRPC_TIMEOUT_TEXT_MAX], nghttp2_nv *nva)
 {
     static const nghttp2_nv fixed[] = {NV(":method", "POST"), NV(":scheme", "http"),
-                                       NV("te", "trailers"),
-                                       NV("content-type", "application/grpc"),
+                                       NV("te", "trailers"), NV("content-type", "application/grpc"),
                                        NV("user-agent", "synod")};
     /* Pseudo headers come first (RFC 9113, 8.3). */
     size_t count = 0;
@@ -80,8 +81,8 @@ int grpc_call(struct grpc *g, const char *path, uint64_t timeout_us,
     if (g->broken || g->lost || g->closing || g->going_away) {
         return ERR_CLOSED;
     }
-    uint32_t peer_max = nghttp2_session_get_remote_settings(
-        g->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    uint32_t peer_max =
+        nghttp2_session_get_remote_settings(g->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
     if (grpc_calls(g) >= peer_max || grpc_calls(g) >= g->limits.streams_max ||
         metadata_count > METADATA_MAX) {
         return ERR_LIMIT;

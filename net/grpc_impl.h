@@ -101,7 +101,7 @@ struct grpc {
     uint32_t pings_pending;
     char *authority;
 
-    struct map calls; /* by stream id */
+    struct map calls;            /* by stream id */
     struct grpc_call *last_call; /* the latest one looked up, or NULL */
     struct grpc_call *free_calls;
     struct grpc_out *free_outs;
@@ -139,8 +139,8 @@ int grpc_message_queue(struct grpc *g, struct grpc_call *call, struct blob *mess
  * How much of the queue goes into a frame of at most `max` bytes, and whether that is the last of
  * the call. ERR_AGAIN: nothing now, nghttp2 is to wait for grpc_message_resume.
  */
-int grpc_message_pack(struct grpc_call *call, size_t max, size_t *ret_size, bool *ret_last)
-    MUST_USE;
+int grpc_message_pack(struct grpc_call *call, size_t max, size_t *ret_size,
+                      bool *ret_last) MUST_USE;
 /* Wakes up nghttp2 for a call that has something to send again. */
 void grpc_message_resume(struct grpc *g, struct grpc_call *call);
 /* Writes the next `size` bytes of the queue to the output. Errors: ERR_LIMIT. */

@@ -19,7 +19,9 @@
 
 #define NV_STATIC (NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE)
 #define NV(name, value)                                                                            \
-    {(uint8_t *) (name), (uint8_t *) (value), sizeof(name) - 1, sizeof(value) - 1, NV_STATIC}
+    {                                                                                              \
+        (uint8_t *) (name), (uint8_t *) (value), sizeof(name) - 1, sizeof(value) - 1, NV_STATIC    \
+    }
 
 /* The percent-encoded text of a status; what is longer is cut. */
 #define TEXT_WIRE_MAX ((size_t) 8192)
@@ -91,7 +93,7 @@ void grpc_server_header(struct grpc *g, struct bytes name, struct bytes value)
 /* Digits of a status code; static storage for those that exist. */
 static const char *status_text(int status, char scratch[16])
 {
-    static const char *const texts[] = {"0", "1", "2",  "3",  "4",  "5",  "6",  "7", "8",
+    static const char *const texts[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
                                         "9", "10", "11", "12", "13", "14", "15", "16"};
     if (status >= 0 && (size_t) status < ARRAY_SIZE(texts)) {
         return texts[status];

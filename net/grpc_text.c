@@ -102,8 +102,8 @@ void grpc_timeout_format(uint64_t timeout_us, char text[GRPC_TIMEOUT_TEXT_MAX])
             break;
         }
     }
-    int n = snprintf(text, GRPC_TIMEOUT_TEXT_MAX, "%" PRIu64 "%c", u64_min(value, TIMEOUT_VALUE_MAX),
-                     units[i].unit);
+    int n = snprintf(text, GRPC_TIMEOUT_TEXT_MAX, "%" PRIu64 "%c",
+                     u64_min(value, TIMEOUT_VALUE_MAX), units[i].unit);
     ASSERT(n > 0);
     ASSERT(n < GRPC_TIMEOUT_TEXT_MAX);
 }

@@ -37,7 +37,7 @@ struct transport {
     uv_tcp_t listener;
     uv_timer_t hello_timer; /* runs while somebody has not said hello */
     uint16_t port;
-    struct list links;   /* struct link */
+    struct list links; /* struct link */
     uint32_t links_changed;
     struct list inbound; /* struct inbound, in the order they were accepted */
     uint32_t inbound_count;
@@ -107,8 +107,7 @@ static void inbound_close(struct inbound *in)
 /* Closes what was opened by this peer, except `keep`. */
 static void inbound_close_peer(struct transport *t, uint32_t peer, const struct inbound *keep)
 {
-    LIST_FOR_EACH_SAFE(&t->inbound, node, after)
-    {
+    LIST_FOR_EACH_SAFE(&t->inbound, node, after) {
         struct inbound *in = list_entry(node, struct inbound, node);
         if (in->greeted && in->peer == peer && in != keep) {
             inbound_close(in);
@@ -216,8 +215,7 @@ static void on_hello_timer(uv_timer_t *timer)
 {
     struct transport *t = timer->data;
     uint64_t now = uv_now(t->shared.loop);
-    LIST_FOR_EACH_SAFE(&t->inbound, node, after)
-    {
+    LIST_FOR_EACH_SAFE(&t->inbound, node, after) {
         struct inbound *in = list_entry(node, struct inbound, node);
         if (in->greeted) {
             continue;
@@ -318,8 +316,9 @@ static int listen_address(struct transport *t, const struct transport_options *o
     char port[8];
     int n = snprintf(port, sizeof port, "%u", (unsigned int) options->listen_port);
     ASSERT(n > 0);
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo hints = {.ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_PASSIVE};
     uv_getaddrinfo_t request;
     int rv = uv_getaddrinfo(t->shared.loop, &request, NULL, options->listen_host, port, &hints);
     if (rv < 0) {
@@ -360,21 +359,10 @@ static int transport_listen(struct transport *t, const struct transport_options 
         *ret_why = uv_strerror(rv);
         return listen_error(rv);
     }
-    t->port = ntohs(address.ss_family == AF_INET6
-                        ? ((const struct sockaddr_in6 *) &address)->sin6_port
-                        : ((const struct sockaddr_in *) &address)->sin_port);
+    t->port =
+        ntohs(address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *) &address)->sin6_port
+                                            : ((const struct sockaddr_in *) &address)->sin_port);
     return OK;
-}
-
-/* The hello as it goes over the wire, made once. */
-static struct blob *hello_frame(struct bytes hello)
-{
-    struct blob *frame = blob_new(FRAME_HEADER_SIZE + hello.size);
-    frame_header(frame->data, &hello, 1);
-    if (hello.size > 0) {
-        memcpy(frame->data + FRAME_HEADER_SIZE, hello.data, hello.size);
-    }
-    return frame;
 }
 
 int transport_new(struct uv_loop_s *loop, const struct transport_options *options,
@@ -404,7 +392,7 @@ int transport_new(struct uv_loop_s *loop, const struct transport_options *option
     transport_hold(&t->shared);
     (void) uv_timer_init(loop, &t->hello_timer); /* never fails */
     transport_hold(&t->shared);
-    t->shared.hello = hello_frame(options->hello);
+    t->shared.hello = blob_copy(options->hello);
     const char *why = "";
     int err = transport_listen(t, options, &why);
     for (uint32_t i = 0; err == OK && i < options->peers_count; i++) {
@@ -429,8 +417,7 @@ uint16_t transport_port(const struct transport *t)
 /* A handful of peers: a walk is faster than any table. */
 static struct link *find_link(const struct transport *t, uint32_t peer)
 {
-    LIST_FOR_EACH(&t->links, node)
-    {
+    LIST_FOR_EACH(&t->links, node) {
         struct link *link = list_entry(node, struct link, node);
         if (link->peer == peer) {
             return link;
@@ -468,8 +455,8 @@ int transport_remove_peer(struct transport *t, uint32_t peer)
     return OK;
 }
 
-int transport_send(struct transport *t, uint32_t peer, struct bytes head,
-                   const struct bytes *parts, struct blob *const *owners, uint32_t count)
+int transport_send(struct transport *t, uint32_t peer, struct bytes head, const struct bytes *parts,
+                   struct blob *const *owners, uint32_t count)
 {
     struct link *link = find_link(t, peer);
     if (link == NULL) {

@@ -36,11 +36,11 @@ struct transport_options {
     uint32_t self;
     const struct transport_peer *peers; /* without self */
     uint32_t peers_count;
-    size_t queue_bytes_max;     /* per peer, bytes waiting to be written */
-    uint32_t queue_frames_max;  /* per peer */
-    uint32_t frame_size_max;    /* larger frames received cost the connection */
-    uint32_t connections_max;   /* accepted connections; more are closed at once */
-    uint64_t reconnect_min_ms;  /* back-off, doubling with jitter, at least 1 */
+    size_t queue_bytes_max;    /* per peer, bytes waiting to be written */
+    uint32_t queue_frames_max; /* per peer */
+    uint32_t frame_size_max;   /* larger frames received cost the connection */
+    uint32_t connections_max;  /* accepted connections; more are closed at once */
+    uint64_t reconnect_min_ms; /* back-off, doubling with jitter, at least 1 */
     uint64_t reconnect_max_ms;
     uint64_t connect_timeout_ms;
     uint64_t handshake_timeout_ms; /* an accepted connection must say hello within */
@@ -99,9 +99,8 @@ int transport_remove_peer(struct transport *t, uint32_t peer) MUST_USE;
  * Errors: ERR_NOT_FOUND (no such peer), ERR_CLOSED (not connected: dropped), ERR_LIMIT (queue full:
  * dropped), ERR_TOO_LARGE (above frame_size_max).
  */
-int transport_send(struct transport *t, uint32_t peer, struct bytes head,
-                   const struct bytes *parts, struct blob *const *owners,
-                   uint32_t count) MUST_USE;
+int transport_send(struct transport *t, uint32_t peer, struct bytes head, const struct bytes *parts,
+                   struct blob *const *owners, uint32_t count) MUST_USE;
 
 /* Writes what was queued; the owner calls it once per loop turn. */
 void transport_flush(struct transport *t);

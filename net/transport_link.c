@@ -138,8 +138,7 @@ static struct out_frame *frame_new(struct bytes head, const struct bytes *parts,
         copied += small ? parts[i].size : 0;
         capacity += small ? 0 : 2;
     }
-    struct out_frame *f =
-        xmalloc(sizeof *f + capacity * sizeof(struct frame_part) + copied);
+    struct out_frame *f = xmalloc(sizeof *f + capacity * sizeof(struct frame_part) + copied);
     uint8_t *to = (uint8_t *) &f->parts[capacity];
     frame_header_with(to, head, parts, count);
     if (head.size > 0) {

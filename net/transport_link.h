@@ -21,7 +21,7 @@
 struct transport_shared {
     struct uv_loop_s *loop;
     struct transport_options options; /* without the borrowed texts and peers */
-    struct blob *hello;               /* the whole frame */
+    struct blob *hello;               /* the body */
     struct transport_stats stats;
     struct rng rng;
     bool closing;
@@ -40,8 +40,8 @@ struct link {
 
 /* Makes an address of a numeric host. Errors: ERR_INVALID (a name, or nothing of an address). */
 struct sockaddr_storage;
-int transport_address(const char *host, uint16_t port, struct sockaddr_storage *ret_address)
-    MUST_USE;
+int transport_address(const char *host, uint16_t port,
+                      struct sockaddr_storage *ret_address) MUST_USE;
 
 /* Starts to connect in the next turn of the loop. The caller links it into its list. */
 struct link *link_new(struct transport_shared *shared, const struct transport_peer *peer);
