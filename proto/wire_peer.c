@@ -308,7 +308,7 @@ int wire_peer_decode(struct blob *body, struct arena *arena, struct message **re
 int wire_hello_encode(const struct peer_hello *hello, struct buf *out)
 {
     ASSERT(node_id_valid(hello->from));
-    ASSERT(node_id_valid(hello->to));
+    ASSERT(hello->to == 0 || node_id_valid(hello->to));
     Synod__Peer__PeerHello pb = SYNOD__PEER__PEER_HELLO__INIT;
     pb.version = hello->version;
     pb.cluster_id = hello->cluster_id;
@@ -327,14 +327,8 @@ int wire_hello_decode(struct bytes in, struct arena *arena, struct peer_hello *r
         return rc;
     }
     const Synod__Peer__PeerHello *pb = (const Synod__Peer__PeerHello *) unpacked;
-    if (pb->version == 0) {
-        return ERR_MALFORMED;
-    }
-    if (pb->version != PEER_VERSION) {
-        return ERR_MISMATCH;
-    }
-    if (!node_id_valid(pb->from) || !node_id_valid(pb->to) || pb->engine == 0 ||
-        pb->engine > UINT8_MAX) {
+    if (pb->version == 0 || !node_id_valid(pb->from) || (pb->to != 0 && !node_id_valid(pb->to)) ||
+        pb->engine == 0 || pb->engine > UINT8_MAX) {
         return ERR_MALFORMED;
     }
     ret_hello->cluster_id = pb->cluster_id;

@@ -30,7 +30,7 @@ struct envelope {
 struct peer_hello {
     uint64_t cluster_id;
     uint32_t from;
-    uint32_t to;
+    uint32_t to; /* 0: whoever listens there */
     uint64_t incarnation;
     uint8_t engine;
     uint32_t version; /* of the peer protocol: PEER_VERSION */
@@ -64,8 +64,12 @@ MUST_USE int wire_peer_decode(struct blob *body, struct arena *arena, struct mes
 /* Appends a hello. Errors: ERR_LIMIT. */
 MUST_USE int wire_hello_encode(const struct peer_hello *hello, struct buf *out);
 
-/* Errors: ERR_MALFORMED (does not parse, node ids or engine out of range), ERR_MISMATCH (another
- * version of the protocol than PEER_VERSION), ERR_LIMIT (the arena's limit). */
+/*
+ * A hello is the same in every version of the protocol, so that each side can say which version the
+ * other one speaks: the caller compares `version` with PEER_VERSION, as it does the rest.
+ * Errors: ERR_MALFORMED (does not parse, version 0, node ids or engine out of range), ERR_LIMIT
+ * (the arena's limit).
+ */
 MUST_USE int wire_hello_decode(struct bytes in, struct arena *arena, struct peer_hello *ret_hello);
 
 #endif

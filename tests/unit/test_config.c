@@ -421,6 +421,10 @@ static void test_config_members_must_be_complete_and_apart(void **state)
                    "test.yaml:4: member name node1 is used twice, first in line 3");
     assert_refused(f, TWO("id: 2, peer: \"a:1\", client: \"b:2\""),
                    "test.yaml:4: members 2 and 1 share an address");
+    assert_refused(f, TWO("id: 2, peer: \"a:2\", client: \"b:2\""),
+                   "test.yaml:4: members 2 and 1 share an address");
+    assert_refused(f, TWO("id: 2, peer: \"b:1\", client: \"a:2\""),
+                   "test.yaml:4: members 2 and 1 share an address");
     assert_refused(f, TWO("id: 2, peer: \"b:1\", client: \"a:1\""),
                    "test.yaml:4: members 2 and 1 share an address");
     assert_refused(
