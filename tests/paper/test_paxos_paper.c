@@ -187,50 +187,54 @@ static void test_paper_p2c_highest_accepted_ballot_wins(void **state)
     }
 }
 
+/* Runs until the node has sent a prepare for all slots; returns its ballot. */
+static uint64_t stand(struct puppet *p, uint64_t promised)
+{
+    struct log_pos pos = {0, 0};
+    for (uint32_t i = 0; i < 100 && pos.epoch == 0; i++) {
+        puppet_greet(p, UINT64_MAX, promised);
+        pos = prepared(p);
+        puppet_run(p, p->options.heartbeat_us);
+    }
+    return pos.epoch;
+}
+
 /* 2.2, P2c (P6): the same for all slots of a Multi-Paxos leader: "for that slot". The highest
  * ballot of the whole promise says nothing about a slot in which it was not accepted. */
 static void test_paper_p2c_is_per_slot_for_a_leader(void **state)
 {
     (void) state;
-    struct puppet *p = start("multipaxos", 3);
-    struct message *m;
-    while ((m = puppet_sent(p, MSG_PAXOS_PREPARE, 2)) == NULL) {
-        struct message *hello = puppet_message(p, MSG_PAXOS_HEARTBEAT, 2);
-        hello->seen = 7;
-        puppet_step(p, hello);
-        m = puppet_sent(p, MSG_PAXOS_PREPREPARE, 2);
-        if (m != NULL) {
-            struct message *yes = puppet_message(p, MSG_PAXOS_PREPREPARE_REPLY, 2);
-            yes->ctx = m->ctx;
-            yes->hint.epoch = ballot(8, 3);
-            message_free(m);
-            puppet_step(p, yes);
+    for (uint32_t order = 0; order < 2; order++) {
+        struct puppet *p = start("multipaxos", 5);
+        uint64_t b = stand(p, ballot(8, 3));
+        assert_true(b > ballot(8, 3)); /* above all it heard of */
+        for (uint32_t i = 0; i < 2; i++) {
+            bool high = i == order;
+            struct message *m = puppet_message(p, MSG_PAXOS_PROMISE, high ? 3 : 2);
+            m->epoch = b;
+            m->pos.index = 1;
+            m->last = 4;
+            if (high) {
+                puppet_add(m, (struct log_pos){2, ballot(8, 3)}, 52);
+            } else {
+                puppet_add(m, (struct log_pos){1, ballot(2, 2)}, 51);
+                puppet_add(m, (struct log_pos){2, ballot(3, 2)}, 77);
+                puppet_add(m, (struct log_pos){4, ballot(3, 2)}, 54);
+            }
+            puppet_step(p, m);
+            assert_int_equal(role(p), i == 0 ? ROLE_CANDIDATE : ROLE_LEADER);
         }
-        puppet_run(p, p->options.heartbeat_us);
+        struct message *m = puppet_sent(p, MSG_PAXOS_ACCEPT, 2);
+        assert_non_null(m);
+        /* P8: all slots up to the highest seen, the gap with a no-op. */
+        assert_int_equal(m->entries_count, 4);
+        assert_int_equal(value_number(m->entries[0].value), 51);
+        assert_int_equal(value_number(m->entries[1].value), 52);
+        assert_int_equal(m->entries[2].value->kind, VALUE_NOOP);
+        assert_int_equal(value_number(m->entries[3].value), 54);
+        message_free(m);
+        puppet_release(p);
     }
-    assert_int_equal(m->pos.index, 1);
-    assert_true(m->epoch > ballot(8, 3)); /* above all it heard of */
-    struct message *yes = puppet_message(p, MSG_PAXOS_PROMISE, 2);
-    yes->epoch = m->epoch;
-    yes->pos.index = 1;
-    yes->ctx = m->ctx;
-    yes->last = 4;
-    puppet_add(yes, (struct log_pos){1, ballot(2, 2)}, 51);
-    puppet_add(yes, (struct log_pos){2, ballot(8, 3)}, 52);
-    puppet_add(yes, (struct log_pos){4, ballot(3, 2)}, 54);
-    message_free(m);
-    puppet_step(p, yes);
-    assert_int_equal(role(p), ROLE_LEADER);
-    m = puppet_sent(p, MSG_PAXOS_ACCEPT, 2);
-    assert_non_null(m);
-    /* P8: all slots up to the highest seen, the gap with a no-op. */
-    assert_int_equal(m->entries_count, 4);
-    assert_int_equal(value_number(m->entries[0].value), 51);
-    assert_int_equal(value_number(m->entries[1].value), 52);
-    assert_int_equal(m->entries[2].value->kind, VALUE_NOOP);
-    assert_int_equal(value_number(m->entries[3].value), 54);
-    message_free(m);
-    puppet_release(p);
 }
 
 /* What the proposer's own acceptor has accepted belongs to the promises, too. */
@@ -351,7 +355,16 @@ static void test_paper_refused_accept_tries_a_higher_ballot_later(void **state)
     struct log_pos again = prepared(p);
     assert_int_equal(again.index, 1);
     assert_true(again.epoch > ballot(500, 2));
+    /* The winner's value was accepted somewhere: P2c binds us to it, though ours is bound to the
+     * slot as well. It is not given up before the slot is known to be chosen. */
+    promise(p, 2, again.epoch, (struct log_pos){1, ballot(500, 2)}, 77);
+    promise(p, 3, again.epoch, again, UINT64_MAX);
+    assert_int_equal(proposed(p, 1), 77);
     assert_int_equal(displaced(p), 0);
+    accepted(p, 2, again.epoch, 1);
+    accepted(p, 3, again.epoch, 1);
+    assert_int_equal(puppet_at(p, 1), 77);
+    assert_int_equal(displaced(p), 1);
     puppet_release(p);
 }
 
@@ -404,6 +417,12 @@ static void test_paper_ballots_rise_over_restarts(void **state)
     (void) state;
     struct puppet *p = start("paxos", 3);
     uint64_t before = 0;
+    p->held = true;
+    assert_int_equal(puppet_propose(p, 1), OK);
+    assert_int_equal(puppet_count(p, MSG_PAXOS_PREPARE), 0); /* the number is not ours yet */
+    puppet_sync(p);
+    assert_int_equal(puppet_count(p, MSG_PAXOS_PREPARE), 2);
+    puppet_restart(p);
     for (uint64_t life = 1; life <= 4; life++) {
         assert_int_equal(puppet_propose(p, life), OK);
         struct log_pos pos = prepared(p);
@@ -434,8 +453,20 @@ static void test_paper_prepare_leaves_after_the_own_promise(void **state)
     (void) state;
     struct puppet *p = start("multipaxos", 3);
     p->held = true;
-    assert_int_equal(puppet_elect(p), 0); /* stuck: the prepare does not get out */
-    assert_int_equal(p->hard.epoch, 0);
+    for (uint32_t i = 0; i < 100 && list_empty(&p->writes); i++) {
+        puppet_greet(p, UINT64_MAX, 0);
+        puppet_run(p, p->options.heartbeat_us / 4);
+    }
+    assert_false(list_empty(&p->writes)); /* its own promise */
+    assert_int_equal(puppet_count(p, MSG_PAXOS_PREPARE), 0);
+    assert_int_equal(role(p), ROLE_CANDIDATE);
+    /* Nor do promises of that ballot, wherever they come from, make a leader without our own. */
+    for (uint32_t round = 1; round < 20; round++) {
+        for (uint32_t peer = 2; peer <= 3; peer++) {
+            promise(p, peer, ballot(round, 1), (struct log_pos){1, 0}, UINT64_MAX);
+        }
+    }
+    assert_int_equal(role(p), ROLE_CANDIDATE);
     p->held = false;
     assert_int_not_equal(puppet_elect(p), 0);
     assert_int_not_equal(p->hard.epoch, 0);
@@ -467,6 +498,26 @@ static void test_paper_leader_needs_phase_2_only(void **state)
     m = puppet_sent(p, MSG_PAXOS_CHOSEN, 3);
     assert_non_null(m);
     assert_int_equal(m->commit, 2);
+    message_free(m);
+    puppet_release(p);
+}
+
+/* Lost accepts are sent again, to those who did not answer. */
+static void test_paper_unanswered_accepts_are_repeated(void **state)
+{
+    (void) state;
+    struct puppet *p = start("multipaxos", 5);
+    uint64_t b = puppet_elect(p);
+    assert_int_equal(puppet_propose(p, 42), OK);
+    accepted(p, 2, b, 1);
+    puppet_forget(p);
+    puppet_greet(p, UINT64_MAX, 0);
+    puppet_run(p, 2 * p->options.resend_us);
+    assert_null(puppet_sent(p, MSG_PAXOS_ACCEPT, 2));
+    assert_int_equal(proposed(p, 1), UINT64_MAX);
+    struct message *m = puppet_sent(p, MSG_PAXOS_ACCEPT, 3);
+    assert_non_null(m);
+    assert_int_equal(value_number(m->entries[0].value), 42);
     message_free(m);
     puppet_release(p);
 }
@@ -519,6 +570,76 @@ static void test_paper_nack_ends_leadership(void **state)
     puppet_release(p);
 }
 
+/* A read without a leader: the highest slot in use at any of a quorum, its own included; and what
+ * nobody finishes up to there, this node does. */
+static void test_paper_quorum_read_takes_the_highest_slot(void **state)
+{
+    (void) state;
+    struct puppet *p = start("paxos", 5);
+    struct message *m = puppet_message(p, MSG_PAXOS_ACCEPT, 2);
+    m->epoch = ballot(1, 2);
+    puppet_add(m, (struct log_pos){1, ballot(1, 2)}, 42);
+    puppet_step(p, m);
+    assert_int_equal(puppet_read(p, 9), OK);
+    const uint64_t highest[] = {4, 2};
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(p->read_ctx, 0); /* two of five are no quorum */
+        m = puppet_sent(p, MSG_PAXOS_READ, i + 2);
+        assert_non_null(m);
+        struct message *reply = puppet_message(p, MSG_PAXOS_READ_REPLY, i + 2);
+        reply->ctx = m->ctx;
+        reply->pos.index = highest[i];
+        message_free(m);
+        puppet_step(p, reply);
+    }
+    assert_int_equal(p->read_ctx, 9);
+    assert_int_equal(p->read_index, 4);
+    puppet_greet(p, UINT64_MAX, 0);
+    puppet_forget(p);
+    for (uint32_t i = 0; i < 10; i++) {
+        puppet_run(p, p->options.heartbeat_us);
+        puppet_greet(p, UINT64_MAX, 0);
+    }
+    m = puppet_sent(p, MSG_PAXOS_PREPARE, 2);
+    assert_non_null(m);
+    assert_int_equal(m->pos.index, 1);
+    uint64_t last = m->last;
+    while (last < 4) {
+        message_free(m);
+        m = puppet_sent(p, MSG_PAXOS_PREPARE, 2);
+        assert_non_null(m);
+        last = m->last;
+    }
+    message_free(m);
+    puppet_release(p);
+}
+
+/* A node that nobody hears starts nothing: its promises would hold slots for nothing. */
+static void test_paper_unheard_node_takes_no_slot(void **state)
+{
+    const char *const engines[] = {"paxos", "multipaxos"};
+    (void) state;
+    for (size_t e = 0; e < 2; e++) {
+        struct puppet *p = start(engines[e], 3);
+        for (uint32_t i = 0; i < 20; i++) {
+            puppet_greet(p, 0, 0);
+            puppet_run(p, p->options.heartbeat_us);
+        }
+        if (e == 0) {
+            assert_int_equal(puppet_propose(p, 42), OK);
+        }
+        assert_int_equal(puppet_count(p, MSG_PAXOS_PREPARE), 0);
+        assert_int_equal(puppet_count(p, MSG_PAXOS_PREPREPARE), 0);
+        assert_int_not_equal(role(p), ROLE_CANDIDATE);
+        for (uint32_t i = 0; i < 20; i++) {
+            puppet_greet(p, UINT64_MAX, 0);
+            puppet_run(p, p->options.heartbeat_us);
+        }
+        assert_true(puppet_count(p, MSG_PAXOS_PREPARE) > 0);
+        puppet_release(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -539,6 +660,9 @@ int main(void)
         cmocka_unit_test(test_paper_ballots_rise_over_restarts),
         cmocka_unit_test(test_paper_prepare_leaves_after_the_own_promise),
         cmocka_unit_test(test_paper_leader_needs_phase_2_only),
+        cmocka_unit_test(test_paper_unanswered_accepts_are_repeated),
+        cmocka_unit_test(test_paper_quorum_read_takes_the_highest_slot),
+        cmocka_unit_test(test_paper_unheard_node_takes_no_slot),
         cmocka_unit_test(test_paper_reads_wait_for_barrier_and_confirmation),
         cmocka_unit_test(test_paper_nack_ends_leadership),
     };

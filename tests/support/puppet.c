@@ -345,34 +345,39 @@ uint64_t puppet_at(const struct puppet *p, uint64_t index)
     return s == NULL || s->state == SLOT_EMPTY ? UINT64_MAX : value_number(s->value);
 }
 
+void puppet_greet(struct puppet *p, uint64_t seen, uint64_t promised)
+{
+    struct message *m;
+    for (uint32_t i = 0; i < p->options.members.count; i++) {
+        uint32_t peer = p->options.members.ids[i];
+        if (peer == p->options.self) {
+            continue;
+        }
+        struct message *hello = puppet_message(p, MSG_PAXOS_HEARTBEAT, peer);
+        hello->seen = seen;
+        puppet_step(p, hello);
+    }
+    while ((m = puppet_sent(p, MSG_PAXOS_PREPREPARE, 0)) != NULL) {
+        struct message *yes = puppet_message(p, MSG_PAXOS_PREPREPARE_REPLY, m->to);
+        yes->ctx = m->ctx;
+        yes->hint.epoch = promised;
+        message_free(m);
+        puppet_step(p, yes);
+    }
+}
+
 uint64_t puppet_elect(struct puppet *p)
 {
-    uint64_t all = (UINT64_C(1) << p->options.members.count) - 1;
     for (uint32_t round = 0; round < 100; round++) {
-        /* Peers that hear everybody, agree to everything, and have accepted nothing. */
-        for (uint32_t i = 0; i < p->options.members.count; i++) {
-            uint32_t peer = p->options.members.ids[i];
-            if (peer == p->options.self) {
-                continue;
-            }
-            struct message *hello = puppet_message(p, MSG_PAXOS_HEARTBEAT, peer);
-            hello->seen = all;
-            puppet_step(p, hello);
-            struct message *m;
-            while ((m = puppet_sent(p, MSG_PAXOS_PREPREPARE, peer)) != NULL) {
-                struct message *yes = puppet_message(p, MSG_PAXOS_PREPREPARE_REPLY, peer);
-                yes->ctx = m->ctx;
-                message_free(m);
-                puppet_step(p, yes);
-            }
-            while ((m = puppet_sent(p, MSG_PAXOS_PREPARE, peer)) != NULL) {
-                struct message *yes = puppet_message(p, MSG_PAXOS_PROMISE, peer);
-                yes->epoch = m->epoch;
-                yes->pos = m->pos;
-                yes->ctx = m->ctx;
-                message_free(m);
-                puppet_step(p, yes);
-            }
+        struct message *m;
+        puppet_greet(p, UINT64_MAX, 0);
+        while ((m = puppet_sent(p, MSG_PAXOS_PREPARE, 0)) != NULL) {
+            struct message *yes = puppet_message(p, MSG_PAXOS_PROMISE, m->to);
+            yes->epoch = m->epoch;
+            yes->pos = m->pos;
+            yes->ctx = m->ctx;
+            message_free(m);
+            puppet_step(p, yes);
         }
         struct consensus_status status;
         consensus_status(p->c, &status);

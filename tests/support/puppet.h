@@ -76,6 +76,10 @@ void puppet_add(struct message *m, struct log_pos pos, uint64_t command);
 /* The command in a slot of the log, 0 for a no-op; UINT64_MAX when there is none. */
 uint64_t puppet_at(const struct puppet *p, uint64_t index);
 
+/* The peers say hello, hearing those in `seen` (by rank), and agree to every pre-prepare; the
+ * highest ballot they promised is `promised`. */
+void puppet_greet(struct puppet *p, uint64_t seen, uint64_t promised);
+
 /* Multipaxos: has the instance elected, by quorum members 1..n answering as fresh acceptors.
  * Returns its ballot; what was sent is forgotten. */
 uint64_t puppet_elect(struct puppet *p);
