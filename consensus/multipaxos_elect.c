@@ -184,6 +184,7 @@ void mp_prepare(struct multipaxos *mp)
     enum acceptor_result result = acceptor_promise_all(&mp->acceptor, e, c->ballot);
     ASSERT(result == ACCEPTOR_YES);
     mp->view = (struct mp_view){.leader = 0, .ballot = c->ballot};
+    mp_reads_fail(mp, ERR_NO_LEADER); /* told to take over, a follower comes here directly */
     engine_trace(e, (struct trace_event){.kind = TRACE_PROMISE,
                                          .epoch = c->ballot,
                                          .index = c->first,
