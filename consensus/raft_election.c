@@ -74,7 +74,7 @@ bool raft_may_stand(const struct raft *r)
     if (!o->quorum_connected || raft_members(r) == 1) {
         return true;
     }
-    if (r->base.now_us - r->base.heard_start_us < 2 * o->election_us) {
+    if (r->base.now_us - r->base.heard_start_us < 3 * o->election_us) {
         return true;
     }
     return quorum_reached(&o->members, linked(r));
