@@ -99,7 +99,7 @@ struct config {
 
 /*
  * Reads and checks the file at `path`. On failure `error` is replaced by one line,
- * "file:line: what is wrong and what to do".
+ * "file:line: what is wrong and what to do"; here and below it may be NULL.
  * Errors: ERR_NOT_FOUND, ERR_IO, ERR_TOO_LARGE (1 MiB), ERR_INVALID (everything that is wrong with
  * the contents).
  */

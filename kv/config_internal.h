@@ -11,7 +11,7 @@
 /* Where an error is reported: "file:line: ". */
 struct config_source {
     const char *file;
-    struct buf *error;
+    struct buf *error; /* NULL: nobody wants to know */
 };
 
 /* What the file says, in order. section: {key: value} is a SECTION and a VALUE; section: {key:

@@ -19,6 +19,9 @@ int config_fail(const struct config_source *s, uint32_t line, const char *format
     va_start(args, format);
     (void) vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    if (s->error == NULL) {
+        return ERR_INVALID;
+    }
     buf_clear(s->error);
     /* A message that does not fit into the caller's buffer is lost; the code is not. */
     if (line == 0) {
