@@ -439,6 +439,7 @@ int replica_take(struct replica *r, struct replica_output *ret_output)
     r->busy = false;
     r->apply_budget = APPLY_COMMANDS_MAX;
     r->reads_budget = READS_MAX;
+    replica_flush(r); /* before applying runs ahead of our own log again */
     int err = settle(r);
     if (err != OK) {
         r->fatal = err;

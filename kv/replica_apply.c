@@ -299,11 +299,25 @@ static int entry_end(struct replica *r)
     return replica_gossip_applied(r, pos);
 }
 
-/* A flush is due and waits for our own log: applying would run away from it. */
+static bool flush_due(const struct replica *r)
+{
+    const struct replica_options *o = &r->options;
+    return r->now_us >= r->flush_at_us || mvcc_pending_operations(r->mvcc) >= o->flush_operations ||
+           mvcc_pending_bytes(r->mvcc) >= o->flush_bytes || !list_empty(&r->compactions);
+}
+
+/* A flush is long due and waits for our own log: applying must not run away from it any more. As a
+ * rule a flush finds its moment right after a write of the log, so nothing waits. */
 static bool flush_waits(const struct replica *r)
 {
-    return !r->flushing && r->now_us >= r->flush_at_us &&
-           mvcc_applied(r->mvcc) > log_stable(r->log);
+    const struct replica_options *o = &r->options;
+    if (r->flushing || mvcc_applied(r->mvcc) <= log_stable(r->log)) {
+        return false;
+    }
+    return (r->flush_at_us != UINT64_MAX &&
+            r->now_us >= r->flush_at_us + FLUSH_PATIENCE * o->flush_us) ||
+           mvcc_pending_operations(r->mvcc) / FLUSH_PATIENCE >= o->flush_operations ||
+           mvcc_pending_bytes(r->mvcc) / FLUSH_PATIENCE >= o->flush_bytes;
 }
 
 int replica_apply(struct replica *r, bool *ret_progress)
@@ -338,13 +352,6 @@ int replica_apply(struct replica *r, bool *ret_progress)
 
 /* State to disk. */
 
-static bool flush_due(const struct replica *r)
-{
-    const struct replica_options *o = &r->options;
-    return r->now_us >= r->flush_at_us || mvcc_pending_operations(r->mvcc) >= o->flush_operations ||
-           mvcc_pending_bytes(r->mvcc) >= o->flush_bytes || !list_empty(&r->compactions);
-}
-
 void replica_flush(struct replica *r)
 {
     compactions_check(r);
@@ -356,11 +363,7 @@ void replica_flush(struct replica *r)
     if (r->flush_at_us == UINT64_MAX) {
         r->flush_at_us = r->now_us + r->options.flush_us;
     }
-    if (r->flushing || r->entry_open || !flush_due(r)) {
-        return;
-    }
-    r->flush_at_us = u64_min(r->flush_at_us, r->now_us); /* from now on applying waits for it */
-    if (applied > log_stable(r->log)) {
+    if (r->flushing || r->entry_open || !flush_due(r) || applied > log_stable(r->log)) {
         return;
     }
     r->flush_at_us = UINT64_MAX;

@@ -21,6 +21,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "kv/replica.h"
+#include "kv/session.h"
 #include "kv/timer_wheel.h"
 
 enum {
@@ -33,9 +34,9 @@ enum {
     RETRY_DOUBLINGS_MAX = 5,   /* retry intervals grow to 32 times the first */
     HASH_RING_SIZE = 4096,     /* state hashes kept, of the last entries applied */
     TRIM_MARKS_MAX = 256,      /* candidates for trimming kept */
+    FLUSH_PATIENCE = 4,        /* times what makes a flush due, until applying waits for it */
     LOAD_BYTES_MAX = 1 << 20,  /* payload bytes asked back from the log at once */
-    SESSION_WINDOW = 65536,    /* of kv/session: older sequences count as duplicates */
-    SEQUENCES_MAX = SESSION_WINDOW - 4096, /* unfinished at a time, safely inside the window */
+    SEQUENCES_MAX = SESSION_WINDOW - 4096, /* unfinished at a time, inside what sessions know */
 };
 
 STATIC_ASSERT((HASH_RING_SIZE & (HASH_RING_SIZE - 1)) == 0, "the ring is indexed by a mask");
