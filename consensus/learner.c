@@ -39,6 +39,7 @@ void learner_choose(struct learner *n, struct engine *e, const struct entry *ent
     if (held) {
         chosen.epoch = s->epoch;
     }
+    uint64_t commit = log_commit(l);
     if (log_choose(l, &chosen) != OK) {
         return;
     }
@@ -50,6 +51,9 @@ void learner_choose(struct learner *n, struct engine *e, const struct entry *ent
                                          .epoch = chosen.epoch,
                                          .index = chosen.index,
                                          .hash = chosen.value->crc});
+    if (log_commit(l) > commit) {
+        engine_trace(e, (struct trace_event){.kind = TRACE_COMMIT, .index = log_commit(l)});
+    }
 }
 
 uint64_t learner_choose_notice(struct learner *n, struct engine *e, struct notice notice)

@@ -251,6 +251,8 @@ void px_repair(struct paxos *px, uint64_t first, uint64_t last)
         if (!slot_chosen(px, i) && !round_exists(px, i)) {
             ballot = ballot != 0 ? ballot : new_ballot(px, px->round + 1);
             round_start(px, i, ballot, NULL);
+            /* P5: a value of ours never comes here under the ballot that carries a no-op. */
+            px->cursor = u64_max(px->cursor, i + 1);
         }
     }
 }

@@ -383,6 +383,34 @@ static void test_multipaxos_transfer_moves_leadership(void **state)
     }
 }
 
+static bool no_reads(struct engine_net *net, const struct message *m, void *ctx)
+{
+    (void) net;
+    (void) ctx;
+    return m->type != MSG_PAXOS_READ;
+}
+
+/* A follower that asked the leader for a read is told to take over: the read fails, and is not
+ * asked of a leader that is no more (cluster simulation, seed 43). */
+static void test_multipaxos_transfer_fails_reads_of_the_successor(void **state)
+{
+    (void) state;
+    struct engine_net *net = start("multipaxos", 3, 7);
+    uint32_t leader = engine_net_leader(net);
+    uint32_t to = leader % 3 + 1;
+    uint64_t ctx = 0;
+    uint64_t index = 0;
+    engine_net_filter(net, no_reads, NULL);
+    assert_int_equal(engine_net_read(net, to, &ctx), OK);
+    engine_net_run(net, 1000);
+    assert_int_equal(engine_net_read_result(net, ctx, &index), ERR_AGAIN);
+    assert_int_equal(engine_net_transfer(net, leader, to), OK);
+    engine_net_run(net, 4 * election_us());
+    assert_int_equal(engine_net_read_result(net, ctx, &index), ERR_NO_LEADER);
+    assert_int_equal(engine_net_leader(net), to);
+    finish(net);
+}
+
 /* A leader whose disk does not move steps aside, though it hears everybody. */
 static void test_multipaxos_stuck_disk_gives_up_leadership(void **state)
 {
@@ -599,6 +627,7 @@ int main(void)
         cmocka_unit_test(test_multipaxos_leader_change_covers_all_slots),
         cmocka_unit_test(test_multipaxos_returner_does_not_depose_the_leader),
         cmocka_unit_test(test_multipaxos_transfer_moves_leadership),
+        cmocka_unit_test(test_multipaxos_transfer_fails_reads_of_the_successor),
         cmocka_unit_test(test_multipaxos_stuck_disk_gives_up_leadership),
         cmocka_unit_test(test_paxos_lagging_node_catches_up),
         cmocka_unit_test(test_paxos_cost_of_a_command),
