@@ -630,13 +630,75 @@ static void test_raft_check_quorum_steps_down(void **state)
         tick(s, ELECTION_US / 10);
     }
     assert_int_equal(status(s).role, ROLE_LEADER);
-    for (uint32_t i = 0; i < 12; i++) {
+    for (uint32_t i = 0; i < 12 && status(s).role == ROLE_LEADER; i++) {
+        forget(s);
         step(s, from(3, MSG_RAFT_ALIVE, 1)); /* noise is no answer */
         tick(s, ELECTION_US / 10);
     }
     assert_int_equal(status(s).role, ROLE_FOLLOWER);
     assert_int_equal(status(s).leader, 0);
-    assert_non_null(sent(s, MSG_RAFT_ALIVE, 2)); /* and says so */
+    assert_non_null(sent(s, MSG_RAFT_ALIVE, 2)); /* and says so, in the same turn */
+    solo_free(s);
+}
+
+/* A leader that resigns holds nobody back: its follower forgets it and stands soon. */
+static void test_raft_resignation_ends_the_wait(void **state)
+{
+    (void) state;
+    struct solo *s = solo(3, (struct hard_state){.epoch = 6}, NULL, 0);
+    step(s, from(2, MSG_RAFT_HEARTBEAT, 6));
+    step(s, from(3, MSG_RAFT_ALIVE, 6)); /* not the leader */
+    assert_int_equal(status(s).leader, 2);
+    step(s, from(2, MSG_RAFT_ALIVE, 6)); /* ctx 0: knows no leader */
+    assert_int_equal(status(s).leader, 0);
+    assert_true(consensus_deadline(s->c) < s->now_us + ELECTION_US);
+    solo_free(s);
+}
+
+/* R6: the completion of an old write does not count what was cut and put again since. */
+static void test_raft_old_write_makes_no_newer_entry_durable(void **state)
+{
+    (void) state;
+    struct solo *s = solo(3, (struct hard_state){.epoch = 5}, NULL, 0);
+    struct message *m = append_of(2, 5, (struct log_pos){0, 0});
+    with_entry(m, 5);
+    step(s, m); /* write 1: entry (1, 5) */
+    m = append_of(3, 6, (struct log_pos){0, 0});
+    with_entry(m, 6);
+    step(s, m); /* write 2: cut, entry (1, 6) */
+    m = append_of(2, 7, (struct log_pos){0, 0});
+    with_entry(m, 5);
+    step(s, m); /* write 3: cut, entry (1, 5) again */
+    assert_int_equal(s->write_id, 3);
+    consensus_stored(s->c, 1);
+    assert_int_equal(log_stable(s->log), 0);
+    consensus_stored(s->c, 2);
+    assert_int_equal(log_stable(s->log), 0);
+    consensus_stored(s->c, 3);
+    assert_int_equal(log_stable(s->log), 1);
+    solo_free(s);
+}
+
+/* A follower may lose what it confirmed of older terms, to a fetch (raft_fetch.c): the leader then
+ * takes its match back, as trimming goes by it. */
+static void test_raft_match_falls_when_a_probe_is_refused_below_it(void **state)
+{
+    (void) state;
+    const uint64_t epochs[] = {1, 1, 1};
+    struct solo *s = solo(3, (struct hard_state){.epoch = 3}, epochs, 3);
+    elect(s, 1);
+    acknowledge(s, 2, 3);
+    assert_int_equal(status(s).match[1], 3);
+    for (uint64_t prev = 4; prev >= 3; prev--) {
+        struct message *m = from(2, MSG_RAFT_APPEND_REPLY, 4);
+        m->reject = true;
+        m->pos.index = prev;
+        m->hint = (struct log_pos){1, 1};
+        forget(s);
+        step(s, m);
+    }
+    assert_int_equal(status(s).match[1], 1);
+    assert_int_equal(sent(s, MSG_RAFT_APPEND, 2)->pos.index, 1);
     solo_free(s);
 }
 
@@ -826,6 +888,9 @@ int main(void)
         cmocka_unit_test(test_raft_live_leader_is_not_deposed),
         cmocka_unit_test(test_raft_dead_or_cut_off_leader_holds_nobody_back),
         cmocka_unit_test(test_raft_check_quorum_steps_down),
+        cmocka_unit_test(test_raft_resignation_ends_the_wait),
+        cmocka_unit_test(test_raft_old_write_makes_no_newer_entry_durable),
+        cmocka_unit_test(test_raft_match_falls_when_a_probe_is_refused_below_it),
         cmocka_unit_test(test_raft_read_needs_own_term_commit_and_a_quorum),
         cmocka_unit_test(test_raft_follower_forwards_reads_in_a_batch),
         cmocka_unit_test(test_raft_transfer),
