@@ -112,10 +112,11 @@ MUST_USE int store_write(struct store *s, const struct store_batch *batch, bool 
 MUST_USE int store_iter_new(struct store *s, bool snapshot, struct store_iter **ret_iter);
 void store_iter_free(struct store_iter *it);                   /* NULL is legal */
 void store_iter_seek(struct store_iter *it, struct bytes key); /* first key >= key */
-bool store_iter_valid(const struct store_iter *it);            /* false before the first seek */
-void store_iter_next(struct store_iter *it);                   /* only when valid */
-struct bytes store_iter_key(const struct store_iter *it);      /* until the next call on it */
-struct bytes store_iter_value(const struct store_iter *it);    /* until the next call on it */
+bool store_iter_valid(
+    const struct store_iter *it);            /* false before the first seek, after an error */
+void store_iter_next(struct store_iter *it); /* only when valid */
+struct bytes store_iter_key(const struct store_iter *it);   /* until the next call on it */
+struct bytes store_iter_value(const struct store_iter *it); /* until the next call on it */
 
 /* OK, ERR_CORRUPT, ERR_IO: check when no longer valid, or the end may be damage. */
 MUST_USE int store_iter_error(const struct store_iter *it);

@@ -47,6 +47,7 @@ struct iter_leveldb {
     struct store_iter base;
     struct store_leveldb *owner;
     leveldb_iterator_t *it;
+    int error; /* what the last move met */
 };
 
 static bool contains(const char *text, const char *part)
@@ -72,8 +73,9 @@ static int err_of_text(const char *text)
         return ERR_LOCKED;
     }
     if (strncmp(text, "Corruption", strlen("Corruption")) == 0 ||
-        contains(text, "No such file or directory")) {
-        return ERR_CORRUPT; /* A file the database needs went away: its data did too. */
+        contains(text, "No such file or directory") || contains(text, ".ldb: Invalid argument")) {
+        /* A file the database needs went away, or ends before the place to be read. */
+        return ERR_CORRUPT;
     }
     return ERR_IO;
 }
@@ -298,21 +300,36 @@ static void iter_leveldb_free(struct store_iter *base)
     free(it);
 }
 
+/* An iterator of LevelDB steps over a damaged block and goes on behind it, and shows what the rows
+ * in there had replaced. So its status is asked after each move, and with an error it is at its
+ * end. */
+static void iter_leveldb_moved(struct iter_leveldb *it)
+{
+    char *text = NULL;
+    leveldb_iter_get_error(it->it, &text);
+    if (text != NULL) {
+        it->error = leveldb_fail(it->owner, text);
+    }
+}
+
 static void iter_leveldb_seek(struct store_iter *base, struct bytes key)
 {
     struct iter_leveldb *it = container_of(base, struct iter_leveldb, base);
     leveldb_iter_seek(it->it, (const char *) key.data, key.size);
+    iter_leveldb_moved(it);
 }
 
 static bool iter_leveldb_valid(const struct store_iter *base)
 {
-    return leveldb_iter_valid(((const struct iter_leveldb *) base)->it) != 0;
+    const struct iter_leveldb *it = (const struct iter_leveldb *) base;
+    return it->error == OK && leveldb_iter_valid(it->it) != 0;
 }
 
 static void iter_leveldb_next(struct store_iter *base)
 {
     struct iter_leveldb *it = container_of(base, struct iter_leveldb, base);
     leveldb_iter_next(it->it);
+    iter_leveldb_moved(it);
 }
 
 static struct bytes iter_leveldb_key(const struct store_iter *base)
@@ -331,10 +348,7 @@ static struct bytes iter_leveldb_value(const struct store_iter *base)
 
 static int iter_leveldb_error(const struct store_iter *base)
 {
-    const struct iter_leveldb *it = (const struct iter_leveldb *) base;
-    char *text = NULL;
-    leveldb_iter_get_error(it->it, &text);
-    return text == NULL ? OK : leveldb_fail(it->owner, text);
+    return ((const struct iter_leveldb *) base)->error;
 }
 
 static const struct store_iter_ops iter_leveldb_ops = {
