@@ -53,7 +53,7 @@ uint32_t engine_capabilities(const struct engine_ops *ops);
 struct consensus_options {
     uint32_t self;
     struct membership members;
-    uint64_t seed; /* of every random choice in the instance */
+    uint64_t seed; /* of every random choice in the instance; another in each life of a node */
 
     /* base election time-out; drawn from [election_us, 2 * election_us) (Raft 9.3) */
     uint64_t election_us;
@@ -114,7 +114,7 @@ struct load {
  */
 struct ready {
     struct log_write *write; /* NULL: nothing to write */
-    /* `after` may leave when the write with this id is durable (the newest one so far; 0: at once) */
+    /* `after` may leave when the write with this id, the newest so far, is durable; 0: at once */
     uint64_t after_write;
     struct list after; /* of struct message */
     struct list now;   /* of struct message */

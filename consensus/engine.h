@@ -80,10 +80,10 @@ void engine_broadcast_after_write(struct engine *e, const struct message *m);
 void engine_broadcast_now(struct engine *e, const struct message *m);
 
 /*
- * Parts of this turn's atomic write. A later entry for a slot replaces an earlier one. A cut forgets
- * the entries of this turn at or above it, so cut first, then put what stands there instead; several
- * cuts keep the lowest. A hard state of which only the commit hint is new causes no write of its
- * own: it rides along with the next one, so it may be called on every commit.
+ * Parts of this turn's atomic write. A later entry for a slot replaces an earlier one. A cut
+ * forgets the entries of this turn at or above it, so cut first, then put what stands there
+ * instead; several cuts keep the lowest. A hard state of which only the commit hint is new causes
+ * no write of its own: it rides along with the next one, so it may be called on every commit.
  */
 void engine_write_hard(struct engine *e, const struct hard_state *hard);
 void engine_write_entry(struct engine *e, const struct entry *entry);

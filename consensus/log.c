@@ -1,10 +1,10 @@
 /*
  * log.c - the window of slots, as a ring.
  *
- * slots[index & mask] holds the slot of each index in [mem_first, end). `end` is one past the highest
- * slot in use: past `last` when a promise was made above it. `before` is the position just below the
- * window; its epoch is kept so that log matching and the last position work when all else is evicted
- * (epoch 0: known to the store only, which is possible after a recovery alone).
+ * slots[index & mask] holds the slot of each index in [mem_first, end). `end` is one past the
+ * highest slot in use: past `last` when a promise was made above it. `before` is the position just
+ * below the window; its epoch is kept so that log matching and the last position work when all else
+ * is evicted (epoch 0: known to the store only, which is possible after a recovery alone).
  *
  * Invariants: trimmed.index <= before.index = mem_first - 1; applied <= commit; stable <= last;
  * slots leave memory only from below, and only when stable and applied.

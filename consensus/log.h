@@ -101,7 +101,7 @@ void log_mark_stable(struct log *l, const struct log_write *write, uint64_t belo
 /* Applied by the state machine; index <= commit. Lets memory go. */
 void log_apply_to(struct log *l, uint64_t index);
 
-/* The store dropped [.., pos.index]. pos.index <= applied is asserted. */
+/* The store dropped [.., pos.index]. pos.index <= applied and <= stable is asserted. */
 void log_trim(struct log *l, struct log_pos pos);
 
 /* Drops values from memory that are stable, applied and beyond memory_max, oldest first. Called by

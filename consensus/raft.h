@@ -109,8 +109,9 @@ struct raft {
     uint32_t reads_count;
     uint32_t reads_capacity;
     uint64_t round; /* leader: newest heartbeat round */
-    uint64_t batch; /* follower: newest request to the leader. Starts at random: the leader may still
-                     * hold a request of this node's earlier life, and answer it to this one */
+    /* Follower: newest request to the leader. Starts at random: the leader may still hold a request
+     * of this node's earlier life, and answer it to this one. */
+    uint64_t batch;
     uint64_t reads_sent_us;
 
     /* Figures. */

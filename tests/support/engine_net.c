@@ -15,89 +15,9 @@
 #include "base/assert.h"
 #include "base/enc.h"
 #include "base/mem.h"
-#include "base/rng.h"
+#include "tests/support/engine_net_internal.h"
 
-/* A message in flight. */
-struct packet {
-    struct list_node node;
-    struct message *message;
-    uint64_t at_us;
-    uint32_t from_life;
-    uint32_t to_life;
-};
-
-/* `after` messages waiting for a write. */
-struct waiting {
-    struct list_node node;
-    struct message *message;
-    uint64_t write_id;
-};
-
-struct disk_job {
-    struct list_node node;
-    struct log_write *write;
-    uint64_t at_us;
-};
-
-struct load_job {
-    struct list_node node;
-    struct load load;
-    uint64_t at_us;
-};
-
-struct read_job {
-    uint32_t node;
-    uint64_t committed; /* when it was asked */
-    int err;            /* ERR_AGAIN: pending */
-    uint64_t index;
-};
-
-struct net_node {
-    uint32_t id;
-    uint32_t life;
-    struct consensus *consensus;
-    struct log *log;
-    struct list disk;
-    struct list waiting;
-    struct list loads;
-    bool disk_held;
-    uint64_t commit;
-    uint64_t applied;
-    uint64_t *applied_commands; /* by index; 0: none */
-    struct hard_state image_hard;
-    struct entry image[ENGINE_NET_SLOTS_MAX];
-    uint64_t image_promises[ENGINE_NET_SLOTS_MAX];
-    uint64_t image_last;
-};
-
-struct engine_net {
-    struct engine_net_options options;
-    struct rng rng;
-    uint64_t now_us;
-    struct net_node *nodes[ENGINE_NET_NODES_MAX + 1];
-    bool link_up[ENGINE_NET_NODES_MAX + 1][ENGINE_NET_NODES_MAX + 1];
-    struct list packets;
-    struct read_job *reads;
-    uint64_t reads_count;
-    uint32_t *chosen_crc; /* by index; valid when chosen_known */
-    bool *chosen_known;
-    uint64_t committed;
-    uint64_t sent[256];
-    uint64_t sent_all;
-    struct {
-        uint64_t epoch;
-        uint32_t node;
-    } leaders[4096];
-    uint32_t leaders_count;
-    engine_net_filter_fn filter;
-    void *filter_ctx;
-    char failure[256];
-};
-
-static void fail(struct engine_net *net, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void fail(struct engine_net *net, const char *format, ...)
+void net_fail(struct engine_net *net, const char *format, ...)
 {
     if (net->failure[0] != '\0') {
         return;
@@ -111,67 +31,14 @@ static void fail(struct engine_net *net, const char *format, ...)
     va_end(args);
 }
 
-static unsigned long long llu(uint64_t v)
+unsigned long long net_llu(uint64_t v)
 {
     return v;
 }
 
-void engine_net_options_init(struct engine_net_options *o, const struct engine_ops *engine,
-                             uint32_t nodes, uint64_t seed)
-{
-    *o = (struct engine_net_options){
-        .engine = engine,
-        .nodes = nodes,
-        .seed = seed,
-        .delay_min_us = 3000,
-        .delay_max_us = 3000,
-        .disk_us = 1000,
-        .load_us = 1000,
-        .memory_max = 1u << 20,
-        .slots_max = 4096,
-    };
-    consensus_options_init(&o->consensus);
-    o->consensus.election_us = 100000;
-    o->consensus.heartbeat_us = 10000;
-    o->consensus.resend_us = 30000;
-    o->consensus.backoff_min_us = 5000;
-    o->consensus.backoff_max_us = 100000;
-    o->consensus.disk_stuck_us = 300000;
-}
-
-struct engine_net *engine_net_new(const struct engine_net_options *options)
-{
-    ASSERT(options->nodes >= 1);
-    ASSERT(options->nodes <= ENGINE_NET_NODES_MAX);
-    struct engine_net *net = xcalloc(1, sizeof *net);
-    net->options = *options;
-    rng_init(&net->rng, options->seed);
-    list_init(&net->packets);
-    net->chosen_crc = xcalloc(ENGINE_NET_SLOTS_MAX, sizeof *net->chosen_crc);
-    net->chosen_known = xcalloc(ENGINE_NET_SLOTS_MAX, sizeof *net->chosen_known);
-    for (uint32_t i = 1; i <= options->nodes; i++) {
-        struct net_node *n = xcalloc(1, sizeof *n);
-        n->id = i;
-        list_init(&n->disk);
-        list_init(&n->waiting);
-        list_init(&n->loads);
-        n->applied_commands = xcalloc(ENGINE_NET_SLOTS_MAX, sizeof *n->applied_commands);
-        net->nodes[i] = n;
-    }
-    engine_net_heal(net);
-    return net;
-}
-
-static struct net_node *node_of(const struct engine_net *net, uint32_t node)
-{
-    ASSERT(node >= 1);
-    ASSERT(node <= net->options.nodes);
-    return net->nodes[node];
-}
-
 /* Values. */
 
-static struct value *value_of(uint64_t command)
+struct value *net_value_of(uint64_t command)
 {
     uint8_t payload[8];
     enc_put_u64(payload, command);
@@ -197,7 +64,7 @@ static uint64_t command_of(const struct value *v)
 
 /* The disk. */
 
-static void image_put(struct net_node *n, const struct entry *entry)
+void net_image_put(struct net_node *n, const struct entry *entry)
 {
     ASSERT(entry->index < ENGINE_NET_SLOTS_MAX);
     struct entry *at = &n->image[entry->index];
@@ -208,7 +75,7 @@ static void image_put(struct net_node *n, const struct entry *entry)
     n->image_last = u64_max(n->image_last, entry->index);
 }
 
-static void image_cut(struct net_node *n, uint64_t from)
+void net_image_cut(struct net_node *n, uint64_t from)
 {
     for (uint64_t i = from; i <= n->image_last; i++) {
         value_unref(n->image[i].value);
@@ -220,10 +87,10 @@ static void image_cut(struct net_node *n, uint64_t from)
 static void image_write(struct net_node *n, const struct log_write *w)
 {
     if (w->truncate_from != 0) {
-        image_cut(n, w->truncate_from);
+        net_image_cut(n, w->truncate_from);
     }
     for (uint32_t i = 0; i < w->entries_count; i++) {
-        image_put(n, &w->entries[i]);
+        net_image_put(n, &w->entries[i]);
     }
     for (uint32_t i = 0; i < w->promises_count; i++) {
         ASSERT(w->promises[i].index < ENGINE_NET_SLOTS_MAX);
@@ -237,12 +104,12 @@ static void image_write(struct net_node *n, const struct log_write *w)
 void engine_net_preload(struct engine_net *net, uint32_t node, const struct hard_state *hard,
                         const uint64_t *epochs, uint32_t count)
 {
-    struct net_node *n = node_of(net, node);
+    struct net_node *n = net_node_of(net, node);
     ASSERT(n->consensus == NULL);
     n->image_hard = *hard;
     for (uint32_t i = 0; i < count; i++) {
-        struct value *v = value_of((i + 1) * 1000 + epochs[i]);
-        image_put(n, &(struct entry){.index = i + 1, .epoch = epochs[i], .value = v});
+        struct value *v = net_value_of((i + 1) * 1000 + epochs[i]);
+        net_image_put(n, &(struct entry){.index = i + 1, .epoch = epochs[i], .value = v});
         value_unref(v);
     }
 }
@@ -288,8 +155,9 @@ static void check_send(struct engine_net *net, const struct net_node *n, const s
         break;
     }
     if (!good) {
-        fail(net, "node %u sent %s (epoch %llu, index %llu, last %llu) before it was durable",
-             n->id, message_name(m->type), llu(m->epoch), llu(m->pos.index), llu(m->last));
+        net_fail(net, "node %u sent %s (epoch %llu, index %llu, last %llu) before it was durable",
+                 n->id, message_name(m->type), net_llu(m->epoch), net_llu(m->pos.index),
+                 net_llu(m->last));
     }
 }
 
@@ -306,8 +174,8 @@ static void check_leader(struct engine_net *net, const struct net_node *n)
     for (uint32_t i = 0; i < net->leaders_count; i++) {
         if (net->leaders[i].epoch == status.epoch) {
             if (net->leaders[i].node != n->id) {
-                fail(net, "R1: nodes %u and %u both led epoch %llu", net->leaders[i].node, n->id,
-                     llu(status.epoch));
+                net_fail(net, "R1: nodes %u and %u both led epoch %llu", net->leaders[i].node,
+                         n->id, net_llu(status.epoch));
             }
             return;
         }
@@ -372,8 +240,8 @@ static struct value *committed_value(struct net_node *n, uint64_t index)
 static void apply(struct engine_net *net, struct net_node *n, uint64_t commit)
 {
     if (commit < n->commit) {
-        fail(net, "node %u: commit moved back from %llu to %llu", n->id, llu(n->commit),
-             llu(commit));
+        net_fail(net, "node %u: commit moved back from %llu to %llu", n->id, net_llu(n->commit),
+                 net_llu(commit));
     }
     n->commit = commit;
     while (n->applied < commit) {
@@ -381,11 +249,11 @@ static void apply(struct engine_net *net, struct net_node *n, uint64_t commit)
         ASSERT(index < ENGINE_NET_SLOTS_MAX);
         const struct value *v = committed_value(n, index);
         if (v == NULL) {
-            fail(net, "node %u: committed entry %llu is nowhere", n->id, llu(index));
+            net_fail(net, "node %u: committed entry %llu is nowhere", n->id, net_llu(index));
             return;
         }
         if (net->chosen_known[index] && net->chosen_crc[index] != v->crc) {
-            fail(net, "R5/P1: node %u commits another value at %llu", n->id, llu(index));
+            net_fail(net, "R5/P1: node %u commits another value at %llu", n->id, net_llu(index));
         }
         net->chosen_known[index] = true;
         net->chosen_crc[index] = v->crc;
@@ -400,18 +268,18 @@ static void take_reads(struct engine_net *net, const struct ready *ready)
     for (uint32_t i = 0; i < ready->reads_count; i++) {
         const struct read_state *r = &ready->reads[i];
         if (r->ctx == 0 || r->ctx > net->reads_count) {
-            fail(net, "an answer to a read that nobody asked: %llu", llu(r->ctx));
+            net_fail(net, "an answer to a read that nobody asked: %llu", net_llu(r->ctx));
             continue;
         }
         struct read_job *job = &net->reads[r->ctx - 1];
         if (job->err != ERR_AGAIN) {
-            fail(net, "read %llu answered twice", llu(r->ctx));
+            net_fail(net, "read %llu answered twice", net_llu(r->ctx));
         }
         job->err = r->err;
         job->index = r->index;
         if (r->err == OK && r->index < job->committed) {
-            fail(net, "R9: read at node %u got %llu, committed before it was asked: %llu",
-                 job->node, llu(r->index), llu(job->committed));
+            net_fail(net, "R9: read at node %u got %llu, committed before it was asked: %llu",
+                     job->node, net_llu(r->index), net_llu(job->committed));
         }
     }
 }
@@ -454,7 +322,7 @@ static void take_output(struct engine_net *net, struct net_node *n)
     }
 }
 
-static void pump(struct engine_net *net, struct net_node *n)
+void net_pump(struct engine_net *net, struct net_node *n)
 {
     for (uint32_t rounds = 0; consensus_has_ready(n->consensus); rounds++) {
         ASSERT(rounds < 1000);
@@ -481,7 +349,7 @@ static void disk_done(struct engine_net *net, struct net_node *n)
         send_message(net, n, w->message);
         free(w);
     }
-    pump(net, n);
+    net_pump(net, n);
 }
 
 static void load_done(struct engine_net *net, struct net_node *n)
@@ -504,7 +372,7 @@ static void load_done(struct engine_net *net, struct net_node *n)
     }
     consensus_loaded(n->consensus, job->load.id, err, entries, count);
     free(job);
-    pump(net, n);
+    net_pump(net, n);
 }
 
 static void deliver(struct engine_net *net, struct packet *p)
@@ -516,9 +384,9 @@ static void deliver(struct engine_net *net, struct packet *p)
     if (good) {
         int err = consensus_step(n->consensus, m);
         if (err != OK && err != ERR_INVALID) {
-            fail(net, "step of %s at node %u: %s", message_name(m->type), n->id, err_name(err));
+            net_fail(net, "step of %s at node %u: %s", message_name(m->type), n->id, err_name(err));
         }
-        pump(net, n);
+        net_pump(net, n);
     }
     message_free(m);
     free(p);
@@ -569,7 +437,7 @@ static struct event next_event(struct engine_net *net)
 }
 
 /* Time moves for all nodes, as one clock would; each hears of it with its next event. */
-static void advance(struct engine_net *net, uint64_t at_us, struct net_node *n)
+void net_advance(struct engine_net *net, uint64_t at_us, struct net_node *n)
 {
     net->now_us = u64_max(net->now_us, at_us);
     if (n != NULL && n->consensus != NULL) {
@@ -582,23 +450,23 @@ static void happen(struct engine_net *net, const struct event *e)
     if (e->packet != NULL) {
         list_remove(&e->packet->node);
         struct net_node *n = net->nodes[e->packet->message->to];
-        advance(net, e->at_us, n);
+        net_advance(net, e->at_us, n);
         if (n->consensus != NULL) {
-            pump(net, n);
+            net_pump(net, n);
         }
         deliver(net, e->packet);
     } else if (e->disk != NULL) {
-        advance(net, e->at_us, e->disk);
+        net_advance(net, e->at_us, e->disk);
         disk_done(net, e->disk);
     } else if (e->load != NULL) {
-        advance(net, e->at_us, e->load);
+        net_advance(net, e->at_us, e->load);
         load_done(net, e->load);
     } else {
         uint64_t before = net->now_us;
-        advance(net, e->at_us, e->tick);
-        pump(net, e->tick);
+        net_advance(net, e->at_us, e->tick);
+        net_pump(net, e->tick);
         if (net->now_us == before && consensus_deadline(e->tick->consensus) <= net->now_us) {
-            fail(net, "node %u: the deadline stands still", e->tick->id);
+            net_fail(net, "node %u: the deadline stands still", e->tick->id);
             net->now_us++;
         }
     }
@@ -656,339 +524,4 @@ bool engine_net_run_to_applied(struct engine_net *net, uint64_t us, uint64_t com
 uint64_t engine_net_now(const struct engine_net *net)
 {
     return net->now_us;
-}
-
-/* Nodes. */
-
-static void restore(struct engine_net *net, struct net_node *n)
-{
-    uint32_t capacity = (uint32_t) n->image_last + 1;
-    struct entry *entries = xcalloc(capacity, sizeof *entries);
-    struct slot_promise *promises = xcalloc(ENGINE_NET_SLOTS_MAX, sizeof *promises);
-    uint32_t count = 0;
-    uint32_t promises_count = 0;
-    for (uint64_t i = 1; i <= n->image_last; i++) {
-        if (n->image[i].value != NULL) {
-            entries[count++] = n->image[i];
-        }
-    }
-    for (uint64_t i = 1; i < ENGINE_NET_SLOTS_MAX; i++) {
-        if (n->image_promises[i] != 0) {
-            promises[promises_count++] =
-                (struct slot_promise){.index = i, .ballot = n->image_promises[i]};
-        }
-    }
-    int err = log_restore(n->log, entries, count, promises, promises_count, n->image_hard.commit);
-    if (err != OK) {
-        fail(net, "node %u: restore: %s (commit %llu, last %llu)", n->id, err_name(err),
-             llu(n->image_hard.commit), llu(n->image_last));
-    }
-    free(entries);
-    free(promises);
-}
-
-void engine_net_start_node(struct engine_net *net, uint32_t node)
-{
-    struct net_node *n = node_of(net, node);
-    ASSERT(n->consensus == NULL);
-    n->life++;
-    n->commit = 0;
-    n->applied = 0;
-    memset(n->applied_commands, 0, ENGINE_NET_SLOTS_MAX * sizeof *n->applied_commands);
-    n->log = log_new(net->options.memory_max, net->options.slots_max, (struct log_pos){0, 0});
-    restore(net, n);
-    struct consensus_options o = net->options.consensus;
-    uint32_t ids[ENGINE_NET_NODES_MAX];
-    for (uint32_t i = 0; i < net->options.nodes; i++) {
-        ids[i] = i + 1;
-    }
-    int err = membership_init(&o.members, ids, net->options.nodes);
-    ASSERT(err == OK);
-    o.self = node;
-    o.seed = rng_u64(&net->rng);
-    o.trace = net->options.trace;
-    err = consensus_new(net->options.engine, &o, &n->image_hard, n->log, &n->consensus);
-    ASSERT(err == OK);
-    consensus_tick(n->consensus, net->now_us);
-    pump(net, n);
-}
-
-void engine_net_start(struct engine_net *net)
-{
-    for (uint32_t i = 1; i <= net->options.nodes; i++) {
-        if (net->nodes[i]->consensus == NULL) {
-            engine_net_start_node(net, i);
-        }
-    }
-}
-
-static void jobs_free(struct net_node *n)
-{
-    struct list_node *node;
-    while ((node = list_pop_front(&n->disk)) != NULL) {
-        struct disk_job *job = list_entry(node, struct disk_job, node);
-        log_write_free(job->write);
-        free(job);
-    }
-    while ((node = list_pop_front(&n->waiting)) != NULL) {
-        struct waiting *w = list_entry(node, struct waiting, node);
-        message_free(w->message);
-        free(w);
-    }
-    while ((node = list_pop_front(&n->loads)) != NULL) {
-        free(list_entry(node, struct load_job, node));
-    }
-}
-
-void engine_net_crash(struct engine_net *net, uint32_t node)
-{
-    struct net_node *n = node_of(net, node);
-    if (n->consensus == NULL) {
-        return;
-    }
-    jobs_free(n);
-    consensus_free(n->consensus);
-    log_free(n->log);
-    n->consensus = NULL;
-    n->log = NULL;
-    n->life++;
-    for (uint64_t i = 0; i < net->reads_count; i++) {
-        if (net->reads[i].node == node && net->reads[i].err == ERR_AGAIN) {
-            net->reads[i].err = ERR_CLOSED;
-        }
-    }
-}
-
-void engine_net_restart(struct engine_net *net, uint32_t node)
-{
-    engine_net_crash(net, node);
-    engine_net_start_node(net, node);
-}
-
-void engine_net_free(struct engine_net *net)
-{
-    for (uint32_t i = 1; i <= net->options.nodes; i++) {
-        struct net_node *n = net->nodes[i];
-        engine_net_crash(net, i);
-        image_cut(n, 1);
-        free(n->applied_commands);
-        free(n);
-    }
-    struct list_node *node;
-    while ((node = list_pop_front(&net->packets)) != NULL) {
-        struct packet *p = list_entry(node, struct packet, node);
-        message_free(p->message);
-        free(p);
-    }
-    free(net->reads);
-    free(net->chosen_crc);
-    free(net->chosen_known);
-    free(net);
-}
-
-struct consensus *engine_net_node(const struct engine_net *net, uint32_t node)
-{
-    return node_of(net, node)->consensus;
-}
-
-struct log *engine_net_log(const struct engine_net *net, uint32_t node)
-{
-    return node_of(net, node)->log;
-}
-
-struct consensus_status engine_net_status(const struct engine_net *net, uint32_t node)
-{
-    struct consensus_status status = {0};
-    if (node_of(net, node)->consensus != NULL) {
-        consensus_status(node_of(net, node)->consensus, &status);
-    }
-    return status;
-}
-
-uint32_t engine_net_leader(const struct engine_net *net)
-{
-    uint32_t leader = 0;
-    uint64_t epoch = 0;
-    for (uint32_t i = 1; i <= net->options.nodes; i++) {
-        struct consensus_status status = engine_net_status(net, i);
-        if (status.role == ROLE_PROPOSER) {
-            return i;
-        }
-        if (status.role == ROLE_LEADER && status.epoch >= epoch) {
-            leader = i;
-            epoch = status.epoch;
-        }
-    }
-    return leader;
-}
-
-/* Inputs. */
-
-int engine_net_propose(struct engine_net *net, uint32_t node, uint64_t command)
-{
-    struct net_node *n = node_of(net, node);
-    if (n->consensus == NULL) {
-        return ERR_CLOSED;
-    }
-    advance(net, net->now_us, n);
-    struct value *v = value_of(command);
-    int err = consensus_propose(n->consensus, v);
-    value_unref(v);
-    pump(net, n);
-    return err;
-}
-
-int engine_net_submit(struct engine_net *net, uint64_t us, uint64_t command)
-{
-    uint64_t end_us = net->now_us + us;
-    for (;;) {
-        uint32_t leader = engine_net_leader(net);
-        int err = leader == 0 ? ERR_NO_LEADER : engine_net_propose(net, leader, command);
-        if (err == OK || net->now_us >= end_us) {
-            return err;
-        }
-        engine_net_run(net, 1000);
-    }
-}
-
-int engine_net_read(struct engine_net *net, uint32_t node, uint64_t *ret_ctx)
-{
-    struct net_node *n = node_of(net, node);
-    if (n->consensus == NULL) {
-        return ERR_CLOSED;
-    }
-    advance(net, net->now_us, n);
-    net->reads = xrealloc(net->reads, (net->reads_count + 1) * sizeof *net->reads);
-    net->reads[net->reads_count] =
-        (struct read_job){.node = node, .committed = net->committed, .err = ERR_AGAIN};
-    net->reads_count++;
-    int err = consensus_read(n->consensus, net->reads_count);
-    if (err == OK) {
-        *ret_ctx = net->reads_count;
-    } else {
-        net->reads[net->reads_count - 1].err = err;
-    }
-    pump(net, n);
-    return err;
-}
-
-int engine_net_transfer(struct engine_net *net, uint32_t node, uint32_t to)
-{
-    struct net_node *n = node_of(net, node);
-    if (n->consensus == NULL) {
-        return ERR_CLOSED;
-    }
-    advance(net, net->now_us, n);
-    int err = consensus_transfer(n->consensus, to);
-    pump(net, n);
-    return err;
-}
-
-int engine_net_read_result(const struct engine_net *net, uint64_t ctx, uint64_t *ret_index)
-{
-    ASSERT(ctx >= 1);
-    ASSERT(ctx <= net->reads_count);
-    *ret_index = net->reads[ctx - 1].index;
-    return net->reads[ctx - 1].err;
-}
-
-uint32_t engine_net_applied_times(const struct engine_net *net, uint32_t node, uint64_t command)
-{
-    const struct net_node *n = node_of(net, node);
-    uint32_t times = 0;
-    for (uint64_t i = 1; i <= n->applied && n->consensus != NULL; i++) {
-        times += n->applied_commands[i] == command ? 1 : 0;
-    }
-    return times;
-}
-
-uint32_t engine_net_applied_on(const struct engine_net *net, uint64_t command)
-{
-    uint32_t on = 0;
-    for (uint32_t i = 1; i <= net->options.nodes; i++) {
-        on += engine_net_applied_times(net, i, command) > 0 ? 1 : 0;
-    }
-    return on;
-}
-
-/* Faults. */
-
-void engine_net_link(struct engine_net *net, uint32_t from, uint32_t to, bool up)
-{
-    ASSERT(from != to);
-    net->link_up[from][to] = up;
-}
-
-void engine_net_cut(struct engine_net *net, uint32_t a, uint32_t b)
-{
-    engine_net_link(net, a, b, false);
-    engine_net_link(net, b, a, false);
-}
-
-void engine_net_isolate(struct engine_net *net, uint32_t node)
-{
-    for (uint32_t i = 1; i <= net->options.nodes; i++) {
-        if (i != node) {
-            engine_net_cut(net, node, i);
-        }
-    }
-}
-
-void engine_net_heal(struct engine_net *net)
-{
-    for (uint32_t i = 0; i <= ENGINE_NET_NODES_MAX; i++) {
-        for (uint32_t k = 0; k <= ENGINE_NET_NODES_MAX; k++) {
-            net->link_up[i][k] = true;
-        }
-    }
-}
-
-void engine_net_hold_disk(struct engine_net *net, uint32_t node, bool held)
-{
-    node_of(net, node)->disk_held = held;
-}
-
-void engine_net_set_loss(struct engine_net *net, uint32_t loss, uint32_t duplicate)
-{
-    net->options.loss = loss;
-    net->options.duplicate = duplicate;
-}
-
-void engine_net_filter(struct engine_net *net, engine_net_filter_fn filter, void *ctx)
-{
-    net->filter = filter;
-    net->filter_ctx = ctx;
-}
-
-/* Looking. */
-
-struct hard_state engine_net_disk_hard(const struct engine_net *net, uint32_t node)
-{
-    return node_of(net, node)->image_hard;
-}
-
-struct entry engine_net_disk_entry(const struct engine_net *net, uint32_t node, uint64_t index)
-{
-    ASSERT(index < ENGINE_NET_SLOTS_MAX);
-    return node_of(net, node)->image[index];
-}
-
-uint64_t engine_net_sent(const struct engine_net *net, uint8_t type)
-{
-    return net->sent[type];
-}
-
-uint64_t engine_net_sent_all(const struct engine_net *net)
-{
-    return net->sent_all;
-}
-
-uint64_t engine_net_committed(const struct engine_net *net)
-{
-    return net->committed;
-}
-
-const char *engine_net_failure(const struct engine_net *net)
-{
-    return net->failure[0] == '\0' ? NULL : net->failure;
 }

@@ -1,0 +1,108 @@
+/*
+ * engine_net_internal.h - what engine_net.c (the loop) and engine_net_nodes.c (nodes, faults,
+ * looking) share.
+ */
+#ifndef SYNOD_TESTS_SUPPORT_ENGINE_NET_INTERNAL_H
+#define SYNOD_TESTS_SUPPORT_ENGINE_NET_INTERNAL_H
+
+#include "base/list.h"
+#include "base/rng.h"
+#include "tests/support/engine_net.h"
+
+/* A message in flight. */
+struct packet {
+    struct list_node node;
+    struct message *message;
+    uint64_t at_us;
+    uint32_t from_life;
+    uint32_t to_life;
+};
+
+/* `after` messages waiting for a write. */
+struct waiting {
+    struct list_node node;
+    struct message *message;
+    uint64_t write_id;
+};
+
+struct disk_job {
+    struct list_node node;
+    struct log_write *write;
+    uint64_t at_us;
+};
+
+struct load_job {
+    struct list_node node;
+    struct load load;
+    uint64_t at_us;
+};
+
+struct read_job {
+    uint32_t node;
+    uint64_t committed; /* when it was asked */
+    int err;            /* ERR_AGAIN: pending */
+    uint64_t index;
+};
+
+struct net_node {
+    uint32_t id;
+    uint32_t life;
+    struct consensus *consensus;
+    struct log *log;
+    struct list disk;
+    struct list waiting;
+    struct list loads;
+    bool disk_held;
+    uint64_t commit;
+    uint64_t applied;
+    uint64_t *applied_commands; /* by index; 0: none */
+    struct hard_state image_hard;
+    struct entry image[ENGINE_NET_SLOTS_MAX];
+    uint64_t image_promises[ENGINE_NET_SLOTS_MAX];
+    uint64_t image_last;
+};
+
+struct engine_net {
+    struct engine_net_options options;
+    struct rng rng;
+    uint64_t now_us;
+    struct net_node *nodes[ENGINE_NET_NODES_MAX + 1];
+    bool link_up[ENGINE_NET_NODES_MAX + 1][ENGINE_NET_NODES_MAX + 1];
+    struct list packets;
+    struct read_job *reads;
+    uint64_t reads_count;
+    uint32_t *chosen_crc; /* by index; valid when chosen_known */
+    bool *chosen_known;
+    uint64_t committed;
+    uint64_t sent[256];
+    uint64_t sent_all;
+    struct {
+        uint64_t epoch;
+        uint32_t node;
+    } leaders[4096];
+    uint32_t leaders_count;
+    engine_net_filter_fn filter;
+    void *filter_ctx;
+    char failure[256];
+};
+
+/* Records the first failure. */
+void net_fail(struct engine_net *net, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+unsigned long long net_llu(uint64_t v);
+struct net_node *net_node_of(const struct engine_net *net, uint32_t node);
+
+/* A value with this one command; one reference. */
+struct value *net_value_of(uint64_t command);
+
+/* The synced image of a disk. */
+void net_image_put(struct net_node *n, const struct entry *entry);
+void net_image_cut(struct net_node *n, uint64_t from);
+
+/* Fetches and acts on all output of a node. */
+void net_pump(struct engine_net *net, struct net_node *n);
+
+/* Moves time, for all; this node hears of it. */
+void net_advance(struct engine_net *net, uint64_t at_us, struct net_node *n);
+
+#endif
