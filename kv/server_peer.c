@@ -7,7 +7,6 @@
 #include "base/diag.h"
 #include "base/mem.h"
 #include "kv/server_internal.h"
-#include "net/frame.h"
 #include "proto/wire_peer.h"
 
 enum { PEER_ARENA_CHUNK = 64 * 1024, PEER_ARENA_MAX = 64 * 1024 * 1024, PEER_PARTS = 64 };
@@ -124,38 +123,30 @@ int server_peer_start(struct server *s, struct buf *error)
     return transport_new(s->loop, &options, &s->transport, error);
 }
 
-/* One frame: header and message head are copied, the values are referred to. */
+/* The message's head is copied, the values are referred to. */
 static int send_one(struct server *s, const struct message *m)
 {
     const struct envelope envelope = replica_envelope(s->replica, m->to);
-    struct bytes parts_small[PEER_PARTS + 1];
-    struct blob *owners_small[PEER_PARTS + 1];
+    struct bytes parts_small[PEER_PARTS];
+    struct blob *owners_small[PEER_PARTS];
     struct bytes *parts = parts_small;
     struct blob **owners = owners_small;
-    uint8_t header[FRAME_HEADER_SIZE] = {0};
     int err;
 
     if (m->entries_count > PEER_PARTS) {
-        parts = xcalloc(m->entries_count + 1U, sizeof(*parts));
-        owners = xcalloc(m->entries_count + 1U, sizeof(*owners));
+        parts = xcalloc(m->entries_count, sizeof(*parts));
+        owners = xcalloc(m->entries_count, sizeof(*owners));
+    }
+    for (uint32_t i = 0; i < m->entries_count; i++) {
+        parts[i] = m->entries[i].value->bytes;
+        owners[i] = m->entries[i].value->owner;
     }
     buf_clear(&s->peer_head);
-    err = buf_append(&s->peer_head, header, sizeof(header));
+    err = wire_peer_encode(m, &envelope, &s->peer_head);
     if (err == OK) {
-        err = wire_peer_encode(m, &envelope, &s->peer_head);
+        err = transport_send(s->transport, m->to, buf_bytes(&s->peer_head), parts, owners,
+                             m->entries_count);
     }
-    if (err != OK) {
-        goto out;
-    }
-    parts[0] = bytes_of(s->peer_head.data + sizeof(header), s->peer_head.size - sizeof(header));
-    for (uint32_t i = 0; i < m->entries_count; i++) {
-        parts[i + 1] = m->entries[i].value->bytes;
-        owners[i + 1] = m->entries[i].value->owner;
-    }
-    frame_header(s->peer_head.data, parts, m->entries_count + 1);
-    err = transport_send(s->transport, m->to, buf_bytes(&s->peer_head), parts + 1, owners + 1,
-                         m->entries_count);
-out:
     if (parts != parts_small) {
         free(parts);
         free(owners);
