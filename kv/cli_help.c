@@ -197,41 +197,46 @@ static void print_command_words(struct cli *cli, const char *group)
     }
 }
 
+static const char bash_head[] =
+    "# bash completion for synod; to use it: source <(synod completion bash)\n"
+    "_synod() {\n"
+    "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
+    "  local command=${COMP_WORDS[1]} words=\n"
+    "  [ \"$command\" = cluster ] && command=\"cluster ${COMP_WORDS[2]}\"\n"
+    "  case $previous in\n"
+    "    --config | --trace) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
+    "    --dir | --data-dir) COMPREPLY=($(compgen -d -- \"$current\")); return ;;\n"
+    "    --engine) words='paxos multipaxos raft' ;;\n"
+    "    -w | --write-out) words='simple json' ;;\n"
+    "    synod) words='";
+
+static const char bash_middle[] = "' ;;\n"
+                                  "    cluster) words='";
+
+static const char bash_commands[] = "' ;;\n"
+                                    "    *) case $command in\n";
+
+static const char bash_tail[] = "      esac ;;\n"
+                                "  esac\n"
+                                "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
+                                "}\n"
+                                "complete -F _synod synod\n";
+
 static void print_bash(struct cli *cli)
 {
-    cli_print(cli,
-              "# bash completion for synod; to use it: source <(synod completion bash)\n"
-              "_synod() {\n"
-              "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}\n"
-              "  local command=${COMP_WORDS[1]} words=\n"
-              "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-              "    words='");
+    cli_print_bytes(cli, bytes_str(bash_head));
     print_command_words(cli, NULL);
-    cli_print(
-        cli,
-        "'\n  else\n"
-        "    case $previous in\n"
-        "      --config | --trace) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n"
-        "      --dir | --data-dir) COMPREPLY=($(compgen -d -- \"$current\")); return ;;\n"
-        "      --engine) COMPREPLY=($(compgen -W 'paxos multipaxos raft' -- \"$current\")); return ;;\n"
-        "      -w | --write-out) COMPREPLY=($(compgen -W 'simple json' -- \"$current\")); return ;;\n"
-        "    esac\n"
-        "    [ \"$command\" = cluster ] && command=\"cluster ${COMP_WORDS[2]}\"\n"
-        "    if [ \"$COMP_CWORD\" -eq 2 ] && [ \"${COMP_WORDS[1]}\" = cluster ]; then\n"
-        "      words='");
+    cli_print_bytes(cli, bytes_str(bash_middle));
     print_command_words(cli, "cluster");
-    cli_print(cli, "'\n    else\n      case $command in\n");
+    cli_print_bytes(cli, bytes_str(bash_commands));
     for (uint32_t i = 0; cli_command_at(i) != NULL; i++) {
         const struct cli_command *c = cli_command_at(i);
 
-        cli_print(cli, "        '%s') words='", c->name);
+        cli_print(cli, "      '%s') words='", c->name);
         print_flag_words(cli, c);
         cli_print(cli, "' ;;\n");
     }
-    cli_print(cli, "      esac\n    fi\n  fi\n"
-                   "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"
-                   "}\n"
-                   "complete -F _synod synod\n");
+    cli_print_bytes(cli, bytes_str(bash_tail));
 }
 
 static int run_completion(struct cli *cli, const struct cli_args *args)

@@ -53,7 +53,7 @@ struct cli {
     struct client_blocking *client; /* made by cli_connect */
 };
 
-extern const struct cli_command cli_serve;
+extern const struct cli_command cli_serve, cli_status, cli_members;
 extern const struct cli_command cli_put, cli_get, cli_del, cli_compact;
 
 /* All commands; NULL past the end. */
@@ -104,6 +104,21 @@ int cli_call(struct cli *cli, const char *path, bool write, const struct buf *re
 void cli_describe(struct cli *cli, const struct client_result *result, bool write,
                   struct buf *ret_text);
 int cli_exit_of(const struct client_result *result);
+
+/* ---- cli_status.c ---- */
+
+/* What one endpoint answered. */
+struct cli_node_status {
+    uint8_t outcome;   /* enum client_outcome */
+    const char *error; /* unless CLIENT_OK; valid until the client's next call */
+    struct api_header header;
+    struct api_status status;
+};
+
+/* Asks every endpoint at once; rows are as many as endpoints. Gives an exit code: of connecting,
+ * not of what they answered. */
+int cli_ask_status(struct cli *cli, struct cli_node_status *rows);
+void cli_print_status(struct cli *cli, const struct cli_node_status *rows);
 
 /* ---- cli_output.c ---- */
 

@@ -188,6 +188,31 @@ static void set_text(struct call *call, struct bytes text)
     call->text[size] = '\0';
 }
 
+/* What the answer says of the server; at once, for the failures that arrive with it. */
+static void probe_done(struct call *call)
+{
+    struct endpoint *e = &call->client->endpoints[call->request.endpoint];
+    struct api_status status;
+    struct arena arena;
+
+    e->probing = false;
+    if (call->result.outcome != CLIENT_OK) {
+        /* Gone or hanging: nothing was learned. A server that answered and has no Status is not
+         * ours. */
+        if (call->result.outcome == CLIENT_REFUSED && call->result.status != GRPC_UNAVAILABLE) {
+            e->kind = SERVER_ETCD;
+        }
+        return;
+    }
+    arena_init(&arena, 1024, PROBE_ARENA);
+    e->kind = SERVER_ETCD;
+    if (wire_status_decode(blob_bytes(call->result.message), &arena, NULL, &status) == OK &&
+        memmem(status.version.data, status.version.size, "+synod.", 7) != NULL) {
+        e->kind = SERVER_SYNOD;
+    }
+    arena_release(&arena);
+}
+
 /* The call is over; its result waits for the prepare phase. */
 static void finish(struct call *call, uint8_t outcome, bool unknown)
 {
@@ -198,6 +223,9 @@ static void finish(struct call *call, uint8_t outcome, bool unknown)
     call->result.outcome = outcome;
     call->result.unknown = unknown;
     call->result.text = call->text;
+    if (call->probe) {
+        probe_done(call);
+    }
     list_push_back(&c->done, &call->node);
 }
 
@@ -609,31 +637,6 @@ static void call_timed_out(struct call *call)
 
 /* ---- Endpoints ---- */
 
-static void probe_done(struct call *call)
-{
-    struct endpoint *e = &call->client->endpoints[call->request.endpoint];
-    struct api_status status;
-    struct arena arena;
-
-    e->probing = false;
-    if (call->result.outcome != CLIENT_OK) {
-        /* Gone or hanging: nothing was learned. A server that answered and has no Status is not
-         * ours. */
-        if (call->result.outcome == CLIENT_REFUSED && call->result.status != GRPC_UNAVAILABLE) {
-            e->kind = SERVER_ETCD;
-        }
-        return;
-    }
-    arena_init(&arena, 1024, PROBE_ARENA);
-    e->kind = SERVER_ETCD;
-    if (wire_status_decode(blob_bytes(call->result.message), &arena, NULL, &status) == OK &&
-        memmem(status.version.data, status.version.size, "+synod.", 7) != NULL) {
-        e->kind = SERVER_SYNOD;
-    }
-    arena_release(&arena);
-    endpoint_send(e);
-}
-
 static void on_up(void *ctx)
 {
     struct endpoint *e = ctx;
@@ -728,9 +731,7 @@ static bool deliver(struct client *c)
         struct call *call = list_entry(list_pop_front(&c->done), struct call, node);
 
         call->state = CALL_GIVEN;
-        if (call->probe) {
-            probe_done(call);
-        } else if (call->request.on_done != NULL) {
+        if (call->request.on_done != NULL) {
             call->request.on_done(call->request.ctx, &call->result);
         }
         call_free(call);
