@@ -277,21 +277,23 @@ void raft_peer_acked(struct raft *r, uint32_t rank, uint64_t match)
 }
 
 /* The follower's log ends at `last`. If we have that very entry, all before it agrees (Raft 5.3),
- * durable there or not: nothing up to it needs to be sent again. */
+ * durable there or not: nothing up to it needs to be sent again while the follower lives. */
 void raft_peer_at(struct raft *r, uint32_t rank, struct log_pos last)
 {
     struct raft_peer *peer = &r->peers[rank];
-    if (last.index == 0 || !raft_log_matches(r, last)) {
-        return;
-    }
+    bool matches = raft_log_matches(r, last);
     if (peer->state == RAFT_PROBE) {
-        if (!peer->paused || last.index >= peer->probe_last || peer->probe_last < peer->next) {
+        bool arrived = last.index >= peer->probe_last || peer->probe_last < peer->next;
+        if (matches && (!peer->paused || arrived)) {
             to_replicate(r, peer, last.index + 1);
         }
         return;
     }
-    if (peer->inflight_count > 0 && last.index + 1 >= peer->next) {
+    if (matches && last.index + 1 >= peer->next) {
         peer->progress_us = r->base.now_us; /* all has arrived, its disk is at work */
+    } else if (peer->inflight_count == 0 && peer->next > peer->match + 1) {
+        /* It had more than this, but not on its disk, and has restarted: no timer runs for that. */
+        to_probe(r, peer, peer->match + 1);
     }
 }
 

@@ -376,6 +376,32 @@ static void test_raft_laggard_is_fed_from_the_store(void **state)
     finish(net);
 }
 
+/* A follower says that appends have arrived, and loses them in a crash before its disk has them.
+ * The leader must notice without a new proposal. (Found by random weather, seed 143792917.) */
+static void test_raft_entries_lost_in_a_crash_are_sent_again(void **state)
+{
+    (void) state;
+    struct engine_net *net = make(3, 12);
+    engine_net_start(net);
+    assert_int_equal(engine_net_submit(net, 5 * ELECTION_US, 1), OK);
+    assert_true(engine_net_run_to_applied(net, ELECTION_US, 1, 3));
+    uint32_t leader = engine_net_leader(net);
+    uint32_t follower = leader % 3 + 1;
+    engine_net_run(net, ELECTION_US);
+    uint32_t left = 2; /* to both: the leader falls back to probing */
+    engine_net_filter(net, drop_first_appends, &left);
+    engine_net_hold_disk(net, follower, true);
+    for (uint64_t command = 2; command <= 9; command++) {
+        assert_int_equal(engine_net_propose(net, leader, command), OK);
+    }
+    engine_net_run(net, ELECTION_US);
+    engine_net_hold_disk(net, follower, false);
+    engine_net_restart(net, follower);
+    assert_true(engine_net_run_to_applied(net, ELECTION_US, 9, 3));
+    assert_int_equal(engine_net_leader(net), leader);
+    finish(net);
+}
+
 /* R1 over restarts: every node restarts again and again while elections run. */
 static void test_raft_restarts_keep_votes_and_commits(void **state)
 {
@@ -610,6 +636,7 @@ int main(void)
         cmocka_unit_test(test_raft_cut_off_leader_serves_no_read),
         cmocka_unit_test(test_raft_read_of_an_earlier_life_answers_nothing),
         cmocka_unit_test(test_raft_laggard_is_fed_from_the_store),
+        cmocka_unit_test(test_raft_entries_lost_in_a_crash_are_sent_again),
         cmocka_unit_test(test_raft_restarts_keep_votes_and_commits),
         cmocka_unit_test(test_raft_leader_with_a_stuck_disk_steps_aside),
         cmocka_unit_test(test_raft_e8_quorum_loss),
