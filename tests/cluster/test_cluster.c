@@ -100,7 +100,7 @@ static void print_counts(const char *what, const struct cluster_sim_counts *t)
                   (unsigned long long) t->loads, (unsigned long long) t->trims);
 }
 
-/* R1, R5, R6, R9, R11, D1, K1, K2, P1, P2, P9, P14. */
+/* R1, R5, R6, R9, R11, D1, D2, K1, K2, K3, K4, P2, P9, P14. */
 static void test_cluster_with_faults_loses_and_doubles_nothing(void **state)
 {
     static const uint32_t sizes[] = {1, 3, 5};

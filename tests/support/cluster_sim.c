@@ -489,7 +489,7 @@ void cluster_sim_free(struct cluster_sim *sim)
         sim_event_release(&sim->heap[i]);
     }
     free(sim->heap);
-    free(sim->acks);
+    free(sim->values);
     free(sim->apply_hashes);
     map_release(&sim->leaders);
     map_release(&sim->seen);

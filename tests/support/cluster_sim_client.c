@@ -190,6 +190,18 @@ bool sim_clients_idle(const struct cluster_sim *sim)
     return true;
 }
 
+static void value_add(struct cluster_sim *sim, const struct sim_client *c)
+{
+    uint64_t value = c->op.value;
+    if (value >= sim->values_capacity) {
+        sim->values_capacity = u64_max(1024, 2 * value);
+        sim->values = xrealloc(sim->values, sim->values_capacity * sizeof(*sim->values));
+    }
+    sim->values[value] = (struct sim_value){.slot = key_slot(sim, c, &c->op),
+                                            .cas = c->op.type == SIM_CAS,
+                                            .compare = c->op.compare};
+}
+
 static void op_choose(struct cluster_sim *sim, struct sim_client *c)
 {
     static const uint8_t mix[] = {
@@ -210,6 +222,7 @@ static void op_choose(struct cluster_sim *sim, struct sim_client *c)
     if (c->op.type == SIM_COUNT) {
         c->sequence++;
     }
+    value_add(sim, c);
 }
 
 static int call_submit(struct cluster_sim *sim, struct sim_client *c, struct sim_node *n)
@@ -240,14 +253,17 @@ static int call_submit(struct cluster_sim *sim, struct sim_client *c, struct sim
     return err;
 }
 
-/* The call failed or nobody knows. Counters go on with the same one, all else is forgotten. */
-static void call_over(struct cluster_sim *sim, struct sim_client *c)
+/* The call failed or nobody knows (ERR_TIMEOUT). Counters go on with the same one, all else is
+ * forgotten. */
+static void call_over(struct cluster_sim *sim, struct sim_client *c, int err)
 {
     c->call = 0;
     c->state = CLIENT_THINKS;
     c->retry = c->op.type == SIM_COUNT;
     if (c->retry) {
         sim->counts.retries++;
+    } else if (err != ERR_TIMEOUT) {
+        sim->values[c->op.value].state = VALUE_NEVER;
     }
     client_sleep(sim, c, sim_draw(sim, sim->options.think) + 1000);
 }
@@ -267,13 +283,14 @@ static void call_begin(struct cluster_sim *sim, struct sim_client *c)
     c->state = CLIENT_WAITS;
     client_sleep(sim, c, sim->options.call_timeout_us + PATIENCE_US);
     if (n->replica == NULL) {
-        call_over(sim, c);
+        call_over(sim, c, ERR_UNREACHABLE);
         return;
     }
     sim_node_enter(sim, n);
-    if (call_submit(sim, c, n) != OK) {
+    int err = call_submit(sim, c, n);
+    if (err != OK) {
         sim->counts.writes_failed++;
-        call_over(sim, c);
+        call_over(sim, c, err);
     }
     sim_node_leave(sim, n);
 }
@@ -288,20 +305,11 @@ void sim_client_event(struct cluster_sim *sim, uint32_t client)
         call_begin(sim, c);
     } else if (c->state == CLIENT_WAITS) {
         sim->counts.writes_unknown++; /* its node is gone */
-        call_over(sim, c);
+        call_over(sim, c, ERR_TIMEOUT);
     }
 }
 
 /* Answers. */
-
-static void ack_add(struct cluster_sim *sim, struct sim_ack ack)
-{
-    if (sim->acks_count == sim->acks_capacity) {
-        sim->acks_capacity = sim->acks_capacity == 0 ? 1024 : sim->acks_capacity * 2;
-        sim->acks = xrealloc(sim->acks, sim->acks_capacity * sizeof(*sim->acks));
-    }
-    sim->acks[sim->acks_count++] = ack;
-}
 
 /* One key at one revision has one value, for everybody and for ever. */
 static void seen_check(struct cluster_sim *sim, uint32_t slot, int64_t revision, uint64_t value)
@@ -353,15 +361,10 @@ static void on_write(struct cluster_sim *sim, struct sim_client *c, int64_t revi
     floor_check(sim, c, revision, revision);
     floor_raise(sim, slot, revision, revision);
     seen_check(sim, slot, revision, c->op.value);
-    ack_add(sim, (struct sim_ack){.key = slot,
-                                  .value = c->op.value,
-                                  .revision = revision,
-                                  .cas = c->op.type == SIM_CAS,
-                                  .compare = c->op.compare});
+    sim->values[c->op.value].state = VALUE_ACKED;
+    sim->values[c->op.value].revision = revision;
     sim->counts.writes_acked++;
-    if (c->op.type == SIM_COUNT) {
-        c->counted++;
-    } else if (c->op.type != SIM_PAIR_PUT) {
+    if (c->op.type != SIM_COUNT && c->op.type != SIM_PAIR_PUT) {
         c->known[c->op.key] = revision;
     }
 }
@@ -402,6 +405,7 @@ static void on_answer(struct cluster_sim *sim, struct sim_client *c, const struc
             on_write(sim, c, revision);
         } else {
             ERR_IGNORE((int) on_read(sim, c, &response->txn.responses[0].range, revision));
+            sim->values[c->op.value].state = VALUE_NEVER;
         }
         break;
     case SIM_PAIR_GET: {
@@ -439,7 +443,7 @@ void sim_client_reply(struct cluster_sim *sim, const struct replica_reply *reply
         sim->counts.reads_failed += read ? 1 : 0;
         sim->counts.writes_unknown += !read && reply->err == ERR_TIMEOUT ? 1 : 0;
         sim->counts.writes_failed += !read && reply->err != ERR_TIMEOUT ? 1 : 0;
-        call_over(sim, c);
+        call_over(sim, c, reply->err);
         goto out;
     }
     on_answer(sim, c, reply->result);
@@ -500,46 +504,102 @@ static const struct api_kv *query_kv(const struct cluster_sim *sim)
     return range->kvs_count == 0 ? NULL : &range->kvs[0];
 }
 
-static void check_ack(struct cluster_sim *sim, const struct sim_ack *ack, uint32_t node)
+/* What a value found in the history of its key must be like. `before` is the modification before
+ * it, 0 none. */
+static void check_found(struct cluster_sim *sim, uint32_t slot, const struct api_kv *kv,
+                        int64_t before)
 {
-    if (!query(sim, node, ack->key, ack->revision)) {
+    uint64_t number = value_number(kv->value);
+    if (number == 0 || number > sim->value_number || sim->values[number].slot != slot) {
+        sim_fail(sim, "P2: slot %u, revision %lld: a value nobody asked for", slot,
+                 (long long) kv->mod_revision);
         return;
+    }
+    struct sim_value *v = &sim->values[number];
+    if (v->found) {
+        sim_fail(sim, "K2: slot %u: value %llu was written twice, the first time at %lld", slot,
+                 (unsigned long long) number, (long long) kv->mod_revision);
+    }
+    if (v->state == VALUE_NEVER) {
+        sim_fail(sim, "K3: slot %u: value %llu is at revision %lld; its client was told never",
+                 slot, (unsigned long long) number, (long long) kv->mod_revision);
+    }
+    if (v->state == VALUE_ACKED && v->revision != kv->mod_revision) {
+        sim_fail(sim, "K4: slot %u: value %llu is at revision %lld, acknowledged at %lld", slot,
+                 (unsigned long long) number, (long long) kv->mod_revision,
+                 (long long) v->revision);
+    }
+    if (v->cas && v->compare != before) {
+        sim_fail(sim, "K1: slot %u: value %llu was written over modification %lld, asked for %lld",
+                 slot, (unsigned long long) number, (long long) before, (long long) v->compare);
+    }
+    v->found = true;
+}
+
+/* A copy of what a query found, valid over the next query. */
+struct version {
+    struct api_kv kv; /* mod_revision 0: none */
+    uint8_t text[VALUE_MAX];
+};
+
+static bool version_query(struct cluster_sim *sim, uint32_t slot, int64_t revision,
+                          struct version *ret)
+{
+    uint32_t node = (uint32_t) (revision % sim->options.nodes) + 1;
+    *ret = (struct version){0};
+    if (!query(sim, node, slot, revision)) {
+        return false;
     }
     const struct api_kv *kv = query_kv(sim);
-    if (kv == NULL || kv->mod_revision != ack->revision || value_number(kv->value) != ack->value) {
-        sim_fail(sim, "D1: slot %u: write of %llu was acknowledged at revision %lld, and is %s",
-                 ack->key, (unsigned long long) ack->value, (long long) ack->revision,
-                 kv == NULL ? "gone" : "another");
+    if (kv != NULL) {
+        size_t size = kv->value.size < VALUE_MAX ? kv->value.size : VALUE_MAX;
+        ret->kv = *kv;
+        memcpy(ret->text, kv->value.data, size);
+        ret->kv.value = bytes_of(ret->text, size);
+    }
+    return true;
+}
+
+/* Walks the history of a key from its newest value to its first. */
+static void check_history(struct cluster_sim *sim, uint32_t slot)
+{
+    struct version at, older;
+    if (!version_query(sim, slot, 0, &at)) {
         return;
     }
-    if (!ack->cas || !query(sim, node, ack->key, ack->revision - 1)) {
-        return;
+    int64_t versions = at.kv.version;
+    while (at.kv.mod_revision != 0 && sim->failure[0] == '\0') {
+        older = (struct version){0};
+        if (at.kv.mod_revision > 2 && !version_query(sim, slot, at.kv.mod_revision - 1, &older)) {
+            return;
+        }
+        check_found(sim, slot, &at.kv, older.kv.mod_revision);
+        versions--;
+        at = older;
+        at.kv.value.data = at.text;
     }
-    kv = query_kv(sim);
-    if ((kv == NULL ? 0 : kv->mod_revision) != ack->compare) {
-        sim_fail(sim,
-                 "K1: slot %u: revision %lld was written if modification is %lld, but it was "
-                 "%lld",
-                 ack->key, (long long) ack->revision, (long long) ack->compare,
-                 (long long) (kv == NULL ? 0 : kv->mod_revision));
+    if (versions != 0 && sim->failure[0] == '\0') {
+        sim_fail(sim, "K4: slot %u: its version and its history differ by %lld", slot,
+                 (long long) versions);
     }
 }
 
 void cluster_sim_check(struct cluster_sim *sim)
 {
-    for (size_t i = 0; i < sim->acks_count && sim->failure[0] == '\0'; i++) {
-        check_ack(sim, &sim->acks[i], (uint32_t) (i % sim->options.nodes) + 1);
+    for (uint32_t i = 0; i < sim->options.keys; i++) {
+        check_history(sim, i);
     }
-    for (uint32_t i = 0; i < sim->options.clients && sim->failure[0] == '\0'; i++) {
-        const struct sim_client *c = &sim->clients[i];
-        if (!query(sim, i % sim->options.nodes + 1, 2 * CLUSTER_SIM_KEYS_MAX + i, 0)) {
-            return;
-        }
-        const struct api_kv *kv = query_kv(sim);
-        uint64_t version = kv == NULL ? 0 : (uint64_t) kv->version;
-        if (version != c->counted) {
-            sim_fail(sim, "K2: client %u counted %llu times, its key was changed %llu times", i,
-                     (unsigned long long) c->counted, (unsigned long long) version);
+    for (uint32_t i = 0; i < PAIRS; i++) {
+        check_history(sim, CLUSTER_SIM_KEYS_MAX + i);
+    }
+    for (uint32_t i = 0; i < sim->options.clients; i++) {
+        check_history(sim, 2 * CLUSTER_SIM_KEYS_MAX + i);
+    }
+    for (uint64_t i = 1; i <= sim->value_number; i++) {
+        const struct sim_value *v = &sim->values[i];
+        if (v->state == VALUE_ACKED && !v->found) {
+            sim_fail(sim, "D1: slot %u: value %llu was acknowledged at revision %lld and is gone",
+                     v->slot, (unsigned long long) i, (long long) v->revision);
         }
     }
 }

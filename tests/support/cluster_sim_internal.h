@@ -97,17 +97,23 @@ struct sim_client {
     struct sim_op op;
     bool retry; /* the same op again: it carries our session */
     uint64_t sequence;
-    uint64_t counted;                    /* increments acknowledged */
     int64_t known[CLUSTER_SIM_KEYS_MAX]; /* mod revisions last seen, for compares */
 };
 
-/* An acknowledged write. */
-struct sim_ack {
-    uint32_t key;
-    uint64_t value;
-    int64_t revision;
+enum value_state {
+    VALUE_UNKNOWN, /* asked for; no answer says what became of it */
+    VALUE_ACKED,
+    VALUE_NEVER, /* the answer says that it is not and will not be there (K3) */
+};
+
+/* What a client knows about a value it asked to have written, by the value's number. */
+struct sim_value {
+    uint8_t state; /* enum value_state */
     bool cas;
+    bool found; /* by the check at the end */
+    uint32_t slot;
     int64_t compare;
+    int64_t revision; /* ACKED */
 };
 
 struct cluster_sim {
@@ -129,9 +135,9 @@ struct cluster_sim {
     uint64_t value_number;
     int64_t floor_keys[SIM_SLOTS]; /* registers, pairs, counters */
     int64_t floor_global;
-    struct map seen; /* key and mod revision -> value */
-    struct sim_ack *acks;
-    size_t acks_count, acks_capacity;
+    struct map seen;          /* key and mod revision -> value */
+    struct sim_value *values; /* by number, from 1 */
+    uint64_t values_capacity;
     uint64_t query; /* call of the final check; its answer: */
     struct mvcc_result *query_result;
     int query_err;
