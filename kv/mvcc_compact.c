@@ -10,7 +10,7 @@
 #include "kv/mvcc_impl.h"
 
 enum {
-    GARBAGE_MAX = 1 << 18, /* a sweep rests while so many rows wait to be deleted */
+    GARBAGE_MAX = 1 << 16, /* a sweep rests while so many rows wait to be deleted */
 };
 
 static void sweep_begin(struct mvcc *m)

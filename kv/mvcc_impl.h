@@ -183,7 +183,7 @@ void run_delete(struct run *run, const struct delete_request *r, struct api_resp
 void run_range(struct run *run, const struct range_request *r, struct api_response *response);
 
 /* May the range be read, may the key be put? Changes nothing. Errors: ERR_FUTURE_REVISION, ERR_COMPACTED. */
-MUST_USE int mvcc_check_range(const struct mvcc *m, const struct range_request *r);
+MUST_USE int mvcc_check_range(const struct mvcc *m, const struct range_request *r, bool in_txn);
 /* Errors: ERR_KEY_NOT_FOUND, ERR_LEASE_NOT_FOUND, ERR_CORRUPT. May want the old value: then OK, and mvcc.wanted_count > 0. */
 MUST_USE int mvcc_check_put(struct mvcc *m, const struct put_request *r, bool lease_first);
 

@@ -11,12 +11,14 @@
 #include "base/assert.h"
 #include "kv/mvcc_impl.h"
 
-int mvcc_check_range(const struct mvcc *m, const struct range_request *r)
+int mvcc_check_range(const struct mvcc *m, const struct range_request *r, bool in_txn)
 {
     if (r->revision > m->revision) {
         return ERR_FUTURE_REVISION;
     }
-    return r->revision > 0 && r->revision < m->compact ? ERR_COMPACTED : OK;
+    /* A negative revision is the newest one, but compacted inside a Txn: as etcd 3.4 answers. */
+    bool asked = in_txn ? r->revision != 0 : r->revision > 0;
+    return asked && r->revision < m->compact ? ERR_COMPACTED : OK;
 }
 
 static void shape_init(struct range_shape *s, const struct range_request *r)
@@ -195,7 +197,7 @@ int mvcc_range(struct mvcc *m, const struct range_request *request, struct mvcc_
     struct result *res = result_new();
     struct run run = {.m = m, .res = res, .next = {m->revision + 1, 0}};
     res->pub.revision = m->revision;
-    res->pub.err = mvcc_check_range(m, request);
+    res->pub.err = mvcc_check_range(m, request, false);
     if (res->pub.err == OK) {
         run_range(&run, request, &res->pub.response);
     }

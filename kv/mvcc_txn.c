@@ -181,7 +181,7 @@ static int plan_check(struct mvcc *m, const struct txn_request *txn, uint8_t kin
             err = plan_check(m, ops[i].txn, kind, at);
         } else if (ops[i].kind == kind) {
             err = kind == OP_PUT ? mvcc_check_put(m, &ops[i].put, false)
-                                 : mvcc_check_range(m, &ops[i].range);
+                                 : mvcc_check_range(m, &ops[i].range, true);
         }
         if (err != OK) {
             return err;

@@ -225,7 +225,7 @@ static void make_clean(struct records *r, uint32_t index)
 void records_add_take(struct records *r, struct revision revision, struct blob *row)
 {
     struct records_batch *b = &r->pending;
-    (void) record_add(r, revision, row);
+    const struct record *e = record_add(r, revision, row);
     ASSERT(b->count == 0 || revision_compare(b->rows[b->count - 1].revision, revision) < 0);
     if (b->count == b->capacity) {
         b->capacity = b->capacity == 0 ? SLOTS_MIN : b->capacity * 2;
@@ -233,6 +233,7 @@ void records_add_take(struct records *r, struct revision revision, struct blob *
     }
     b->rows[b->count].revision = revision;
     b->rows[b->count].row = row;
+    b->rows[b->count].index = (uint32_t) (e - r->pool);
     b->count++;
     b->bytes += ROW_RECORD_KEY_SIZE + row->size;
 }
@@ -289,9 +290,8 @@ void records_flush_begin(struct records *r, struct records_batch *ret_batch)
 void records_flush_done(struct records *r, struct records_batch *batch)
 {
     for (uint32_t i = 0; i < batch->count; i++) {
-        uint32_t index = r->slots[slot_find(r, batch->rows[i].revision)].index;
-        ASSERT(index != NIL);
-        make_clean(r, index);
+        ASSERT(r->pool[batch->rows[i].index].row == batch->rows[i].row);
+        make_clean(r, batch->rows[i].index);
     }
     evict(r);
     r->flushing_bytes = 0;

@@ -19,6 +19,7 @@
 struct records_row {
     struct revision revision;
     struct blob *row;
+    uint32_t index; /* of the records; private */
 };
 
 /* Rows in revision order. */

@@ -151,6 +151,14 @@ void session_flush(struct session_table *t, struct session_rows *ret_rows)
     t->dirty_count = 0;
     t->removed_count = 0;
     qsort(rows.rows, rows.count, sizeof rows.rows[0], compare_rows);
+    /* A session may have gone, come again and gone again. */
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < rows.count; i++) {
+        if (kept == 0 || rows.rows[kept - 1].id != rows.rows[i].id) {
+            rows.rows[kept++] = rows.rows[i];
+        }
+    }
+    rows.count = kept;
     *ret_rows = rows;
 }
 
