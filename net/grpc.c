@@ -21,7 +21,8 @@
 #define OUT_CHUNK ((size_t) 256 * 1024)
 /* One frame more than the chunk: DATA is 16 KiB at most, a header block 64 KiB. */
 #define OUT_MAX (OUT_CHUNK + (size_t) 256 * 1024)
-/* An empty output buffer larger than this is given back: most connections are idle. */
+/* An empty output buffer larger than this is given back when nothing waits to fill it again: most
+ * connections are idle. */
 #define OUT_KEEP ((size_t) 64 * 1024)
 
 #define BLOCK_ARENA_CHUNK ((size_t) 2048)
@@ -169,7 +170,8 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t stream
     (void) flags;
     struct grpc *g = user;
     struct grpc_call *call = grpc_find(g, (uint32_t) stream);
-    if (call != NULL && call->begun) {
+    /* What comes with another :status than 200 is some proxy's page. */
+    if (call != NULL && call->begun && (g->server || call->http_status == 200)) {
         grpc_message_receive(g, call, bytes_of(data, size));
     }
     return g->broken ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
@@ -535,7 +537,7 @@ void grpc_sent(struct grpc *g, size_t n)
     ASSERT(!g->inside);
     ASSERT(n <= g->out.size);
     buf_consume(&g->out, n);
-    if (g->out.size == 0 && g->out.cap > OUT_KEEP) {
+    if (g->out.size == 0 && g->queued == 0 && g->out.cap > OUT_KEEP) {
         buf_release(&g->out);
     }
 }

@@ -116,11 +116,11 @@ int grpc_new_client(const struct grpc_callbacks *callbacks, const struct grpc_li
 void grpc_free(struct grpc *g);
 
 /*
- * Received bytes.
- * Most protocol errors are no error here: they end in a GOAWAY in the output, and after it the
- * connection is finished.
+ * Received bytes. Most protocol errors are no error here: they end in a GOAWAY in the output, and
+ * after it the connection is finished.
  * Errors: ERR_MALFORMED (not HTTP/2: flush what grpc_output gives, then close), ERR_LIMIT (a flood,
- * or the owner reached output_max: close), ERR_CLOSED (the connection ended by an earlier error; nothing is read any more).
+ * or the owner reached output_max: close), ERR_CLOSED (the connection ended by an earlier error;
+ * nothing is read any more).
  */
 int grpc_feed(struct grpc *g, struct bytes in) MUST_USE;
 

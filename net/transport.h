@@ -42,7 +42,7 @@ struct transport_options {
     uint32_t connections_max;  /* accepted connections; more are closed at once */
     uint64_t reconnect_min_ms; /* back-off, doubling with jitter, at least 1 */
     uint64_t reconnect_max_ms;
-    uint64_t connect_timeout_ms;
+    uint64_t connect_timeout_ms;   /* also: written bytes must be acknowledged within */
     uint64_t handshake_timeout_ms; /* an accepted connection must say hello within */
     uint64_t seed;
     /* First frame on each outgoing connection. Borrowed: copied at creation. */

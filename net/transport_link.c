@@ -12,6 +12,8 @@
 
 #include "net/transport_link.h"
 
+#include <limits.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -370,6 +372,23 @@ static void on_peer_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
                                : (n == UV_EOF ? "closed by the peer" : uv_strerror((int) n)));
 }
 
+/* After a partition TCP would repeat its packets ever more rarely, and find out minutes late that
+ * the network is back. A connection that fails early is replaced by one that works at once. */
+static void limit_silence(struct link_conn *c)
+{
+#ifdef TCP_USER_TIMEOUT
+    uv_os_fd_t fd = -1;
+    uint64_t timeout_ms = u64_min(c->link->shared->options.connect_timeout_ms, INT_MAX);
+    unsigned int value = (unsigned int) timeout_ms;
+    if (uv_fileno((const uv_handle_t *) &c->tcp, &fd) == 0) {
+        /* Without it the connection is slower to fail, not broken. */
+        (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &value, sizeof value);
+    }
+#else
+    (void) c;
+#endif
+}
+
 static void link_up(struct outgoing *o)
 {
     struct transport_shared *shared = o->shared;
@@ -386,6 +405,7 @@ static void link_up(struct outgoing *o)
     /* Without these two it is a slower connection, not a broken one. */
     (void) uv_tcp_nodelay(&c->tcp, 1);
     (void) uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
+    limit_silence(c);
     int rv = uv_read_start((uv_stream_t *) &c->tcp, on_peer_alloc, on_peer_read);
     if (rv < 0) {
         link_failed(o, uv_strerror(rv));

@@ -412,6 +412,181 @@ static void test_grpc_ping_flood_is_a_limit(void **state)
     raw_release(&r);
 }
 
+/* ---- Raw servers: what a client makes of their answers */
+
+struct answer {
+    const char *headers[7]; /* pairs up to NULL; a call is reset when there are none */
+    uint32_t reset;
+    struct bytes body;       /* DATA as it is */
+    const char *trailers[5]; /* none: the DATA, or the headers without it, end the stream */
+    const char *events;
+};
+
+static size_t answer_headers(const char *const *headers, nghttp2_nv *nva)
+{
+    size_t count = 0;
+    for (size_t i = 0; headers[i] != NULL; i += 2) {
+        nghttp2_nv nv = {(uint8_t *) (uintptr_t) headers[i], (uint8_t *) (uintptr_t) headers[i + 1],
+                         strlen(headers[i]), strlen(headers[i + 1]), NGHTTP2_NV_FLAG_NONE};
+        nva[count++] = nv;
+    }
+    return count;
+}
+
+static ssize_t answer_read(nghttp2_session *session, int32_t stream, uint8_t *to, size_t max,
+                           uint32_t *flags, nghttp2_data_source *source, void *user)
+{
+    (void) source;
+    const struct answer *a = user;
+    nghttp2_nv nva[4];
+    size_t count = answer_headers(a->trailers, nva);
+    if (a->body.size > max) {
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    if (a->body.size > 0) {
+        memcpy(to, a->body.data, a->body.size);
+    }
+    *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (count > 0) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+        if (nghttp2_submit_trailer(session, stream, nva, count) != 0) {
+            return NGHTTP2_ERR_CALLBACK_FAILURE;
+        }
+    }
+    return (ssize_t) a->body.size;
+}
+
+static int answer_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
+{
+    const struct answer *a = user;
+    if (frame->hd.type != NGHTTP2_HEADERS) {
+        return 0;
+    }
+    int32_t id = frame->hd.stream_id;
+    nghttp2_nv nva[4];
+    size_t count = answer_headers(a->headers, nva);
+    if (count == 0) {
+        return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, a->reset);
+    }
+    nghttp2_data_provider provider = {.source = {.ptr = NULL}, .read_callback = answer_read};
+    bool data = a->body.size > 0 || a->trailers[0] != NULL;
+    return nghttp2_submit_response(session, id, nva, count, data ? &provider : NULL);
+}
+
+static nghttp2_session *answer_session(const struct answer *a)
+{
+    nghttp2_session *session = NULL;
+    nghttp2_session_callbacks *c = NULL;
+    assert_int_equal(nghttp2_session_callbacks_new(&c), 0);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(c, answer_frame);
+    assert_int_equal(nghttp2_session_server_new(&session, c, (void *) (uintptr_t) a), 0);
+    nghttp2_session_callbacks_del(c);
+    assert_int_equal(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, NULL, 0), 0);
+    return session;
+}
+
+/* One call, whose client has not half-closed, against that answer. */
+static void answer_run(const struct answer *a)
+{
+    struct end client;
+    struct grpc_callbacks callbacks = end_init(&client);
+    struct grpc_limits limits;
+    uint32_t call = 0;
+    grpc_limits_init(&limits);
+    limits.message_max = 100;
+    assert_int_equal(grpc_new_client(&callbacks, &limits, "h:1", &client.g), OK);
+    assert_int_equal(grpc_call(client.g, "/s/m", UINT64_MAX, NULL, 0, NULL, &call), OK);
+    nghttp2_session *session = answer_session(a);
+    for (int round = 0; round < 4; round++) {
+        struct bytes out = grpc_output(client.g);
+        assert_int_equal(nghttp2_session_mem_recv(session, out.data, out.size), out.size);
+        grpc_sent(client.g, out.size);
+        const uint8_t *data = NULL;
+        ssize_t n = 0;
+        while ((n = nghttp2_session_mem_send(session, &data)) > 0) {
+            assert_int_equal(grpc_feed(client.g, bytes_of(data, (size_t) n)), OK);
+        }
+    }
+    assert_events(&client, a->events);
+    assert_int_equal(grpc_calls(client.g), 0);
+    nghttp2_session_del(session);
+    end_release(&client);
+}
+
+#define OK_HEADERS ":status", "200", "content-type", "application/grpc"
+
+static void test_grpc_client_understands_every_answer(void **state)
+{
+    (void) state;
+    const struct answer answers[] = {
+        {{OK_HEADERS, "grpc-status", "5", NULL},
+         0,
+         {NULL, 0},
+         {NULL},
+         "end 1 NotFound \"\" user=\n"},
+        {{OK_HEADERS, NULL},
+         0,
+         bytes_of("\0\0\0\0\1x", 6),
+         {"grpc-status", "14", "grpc-message", "a%20b%", NULL},
+         "message 1 x\nend 1 Unavailable \"a b%\" user=\n"},
+        {{OK_HEADERS, NULL},
+         0,
+         bytes_of("\0\0\0\0\1x", 6),
+         {NULL},
+         "message 1 x\nend 1 Unknown \"the answer has no status\" user=\n"},
+        {{OK_HEADERS, NULL},
+         0,
+         bytes_of("\0\0\0\0\2x", 6),
+         {"grpc-status", "0", NULL},
+         "end 1 Internal \"the answer ends inside a message\" user=\n"},
+        {{OK_HEADERS, NULL},
+         0,
+         bytes_of("\1\0\0\0\1x", 6),
+         {"grpc-status", "0", NULL},
+         "end 1 Unimplemented \"grpc: compressed messages are not supported (identity only)\" "
+         "user=\n"},
+        {{OK_HEADERS, NULL},
+         0,
+         bytes_of("\0\0\0\0\145", 5),
+         {"grpc-status", "0", NULL},
+         "end 1 ResourceExhausted \"grpc: received message larger than max (101 vs. 100)\" "
+         "user=\n"},
+        {{":status", "503", NULL},
+         0,
+         {NULL, 0},
+         {NULL},
+         "end 1 Unavailable \"unexpected HTTP status 503\" user=\n"},
+        {{":status", "404", "content-type", "text/html", NULL},
+         0,
+         bytes_of("<html>", 6),
+         {NULL},
+         "end 1 Unimplemented \"unexpected HTTP status 404\" user=\n"},
+        {{":status", "200", "content-type", "text/html", NULL},
+         0,
+         {NULL, 0},
+         {NULL},
+         "end 1 Unknown \"the content-type of the answer is not gRPC's\" user=\n"},
+        {{NULL},
+         NGHTTP2_REFUSED_STREAM,
+         {NULL, 0},
+         {NULL},
+         "end 1 Unavailable refused \"REFUSED_STREAM\" user=\n"},
+        {{NULL},
+         NGHTTP2_ENHANCE_YOUR_CALM,
+         {NULL, 0},
+         {NULL},
+         "end 1 ResourceExhausted \"ENHANCE_YOUR_CALM\" user=\n"},
+        {{NULL},
+         NGHTTP2_INTERNAL_ERROR,
+         {NULL, 0},
+         {NULL},
+         "end 1 Internal \"INTERNAL_ERROR\" user=\n"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(answers); i++) {
+        answer_run(&answers[i]);
+    }
+}
+
 /* ---- Texts */
 
 static void test_grpc_timeout_units(void **state)
@@ -539,6 +714,7 @@ int main(void)
         cmocka_unit_test(test_grpc_http1_client_is_malformed),
         cmocka_unit_test(test_grpc_protocol_error_is_told_with_a_goaway),
         cmocka_unit_test(test_grpc_ping_flood_is_a_limit),
+        cmocka_unit_test(test_grpc_client_understands_every_answer),
         cmocka_unit_test(test_grpc_timeout_units),
         cmocka_unit_test(test_grpc_timeout_format_rounds_up_and_parses_back),
         cmocka_unit_test(test_grpc_percent_coding_round_trips_all_bytes),

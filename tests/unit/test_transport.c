@@ -2,7 +2,8 @@
  * test_transport.c - peers over real loopback sockets on ports that the kernel chooses.
  *
  * Nothing sleeps: the loop runs until a condition holds, and a test fails when it does not within
- * LIMIT_MS, which is far from what any condition needs.
+ * LIMIT_MS, which is far from what any condition needs. Nodes are static, because after a failure
+ * the teardown runs the loop with them.
  */
 
 #include "net/transport.h"
@@ -230,8 +231,8 @@ static void start_two(struct node *a, struct node *b)
 static void test_transport_frames_arrive_in_order_from_the_right_peer(void **state)
 {
     (void) state;
-    struct node a;
-    struct node b;
+    static struct node a;
+    static struct node b;
     start_two(&a, &b);
     assert_int_equal(a.ups, 1);
     for (int i = 0; i < 100; i++) {
@@ -258,8 +259,8 @@ static void test_transport_frames_arrive_in_order_from_the_right_peer(void **sta
 static void test_transport_parts_are_put_together_and_owners_let_go(void **state)
 {
     (void) state;
-    struct node a;
-    struct node b;
+    static struct node a;
+    static struct node b;
     start_two(&a, &b);
     struct blob *big = blob_new(3000000);
     for (size_t i = 0; i < big->size; i++) {
@@ -290,8 +291,8 @@ static void test_transport_parts_are_put_together_and_owners_let_go(void **state
 static void test_transport_more_parts_than_one_writev_takes(void **state)
 {
     (void) state;
-    struct node a;
-    struct node b;
+    static struct node a;
+    static struct node b;
     start_two(&a, &b);
     struct blob *piece = blob_new(600);
     memset(piece->data, 'p', piece->size);
@@ -315,8 +316,8 @@ static void test_transport_more_parts_than_one_writev_takes(void **state)
 static void test_transport_ipv6_and_names(void **state)
 {
     (void) state;
-    struct node a;
-    struct node b;
+    static struct node a;
+    static struct node b;
     struct transport_options o = node_init(&a, 1, "::1");
     node_open(&a, &o);
     o = node_init(&b, 2, "localhost");
@@ -333,8 +334,8 @@ static void test_transport_ipv6_and_names(void **state)
 static void test_transport_send_errors(void **state)
 {
     (void) state;
-    struct node a;
-    struct node b;
+    static struct node a;
+    static struct node b;
     node_start(&a, 1);
     node_start(&b, 2);
     assert_int_equal(send_to(&a, 2, "x"), ERR_NOT_FOUND);
@@ -373,7 +374,7 @@ static int listen_raw(uint16_t *ret_port)
 static void test_transport_full_queue_drops_and_counts(void **state)
 {
     (void) state;
-    struct node a;
+    static struct node a;
     uint16_t port = 0;
     int listener = listen_raw(&port);
     struct transport_options o = node_init(&a, 1, "127.0.0.1");
@@ -413,8 +414,8 @@ static void test_transport_full_queue_drops_and_counts(void **state)
 static void test_transport_address_in_use_is_said(void **state)
 {
     (void) state;
-    struct node a;
-    struct node b;
+    static struct node a;
+    static struct node b;
     node_start(&a, 1);
     struct transport_options o = node_init(&b, 2, "127.0.0.1");
     o.listen_port = transport_port(a.t);
@@ -443,8 +444,8 @@ static void test_transport_address_in_use_is_said(void **state)
 static void test_transport_reconnects_after_the_peer_restarts(void **state)
 {
     (void) state;
-    struct node a;
-    struct node b;
+    static struct node a;
+    static struct node b;
     start_two(&a, &b);
     uint16_t port = transport_port(b.t);
     node_stop(&b);
@@ -468,7 +469,7 @@ static void test_transport_reconnects_after_the_peer_restarts(void **state)
 static void test_transport_failing_first_attempt_is_told_once(void **state)
 {
     (void) state;
-    struct node a;
+    static struct node a;
     uint16_t port = 0;
     int listener = listen_raw(&port);
     (void) close(listener); /* a port where nobody listens */
@@ -485,8 +486,8 @@ static void test_transport_failing_first_attempt_is_told_once(void **state)
 static void test_transport_removed_peer_is_gone(void **state)
 {
     (void) state;
-    struct node a;
-    struct node b;
+    static struct node a;
+    static struct node b;
     start_two(&a, &b);
     assert_int_equal(send_to(&b, 1, "x"), OK);
     transport_flush(b.t);
@@ -542,8 +543,8 @@ static void hello_raw(int s, uint32_t id)
 static void test_transport_garbage_costs_its_connection_and_nothing_else(void **state)
 {
     (void) state;
-    struct node a;
-    struct node b;
+    static struct node a;
+    static struct node b;
     start_two(&a, &b);
     int bad = connect_raw(transport_port(b.t));
     write_raw(bad, "GET / HTTP/1.1\r\n\r\n", 18);
@@ -569,7 +570,7 @@ static void test_transport_garbage_costs_its_connection_and_nothing_else(void **
 static void test_transport_refused_hello_closes(void **state)
 {
     (void) state;
-    struct node a;
+    static struct node a;
     node_start(&a, 1);
     int s = connect_raw(transport_port(a.t));
     hello_raw(s, UINT32_MAX);
@@ -584,7 +585,7 @@ static void test_transport_refused_hello_closes(void **state)
 static void test_transport_silent_connection_is_closed_in_time(void **state)
 {
     (void) state;
-    struct node a;
+    static struct node a;
     struct transport_options o = node_init(&a, 1, "127.0.0.1");
     o.handshake_timeout_ms = 20;
     node_open(&a, &o);
@@ -607,7 +608,7 @@ static void test_transport_silent_connection_is_closed_in_time(void **state)
 static void test_transport_newer_connection_of_a_peer_replaces_the_older(void **state)
 {
     (void) state;
-    struct node a;
+    static struct node a;
     node_start(&a, 1);
     int older = connect_raw(transport_port(a.t));
     hello_raw(older, 2);
@@ -633,7 +634,7 @@ static void test_transport_newer_connection_of_a_peer_replaces_the_older(void **
 static void test_transport_connections_are_limited(void **state)
 {
     (void) state;
-    struct node a;
+    static struct node a;
     struct transport_options o = node_init(&a, 1, "127.0.0.1");
     o.connections_max = 2;
     node_open(&a, &o);
@@ -657,8 +658,8 @@ static void test_transport_connections_are_limited(void **state)
 static void test_transport_refused_frame_closes_its_connection(void **state)
 {
     (void) state;
-    struct node a;
-    struct node b;
+    static struct node a;
+    static struct node b;
     start_two(&a, &b);
     b.refuse_frames = true;
     assert_int_equal(send_to(&a, 2, "x"), OK);
@@ -684,7 +685,7 @@ static void test_transport_close_in_every_state(void **state)
         static const char *const hosts[] = {"127.0.0.1", "localhost", "no-such-name.invalid",
                                             "192.0.2.1"};
         for (size_t h = 0; h < ARRAY_SIZE(hosts); h++) {
-            struct node a;
+            static struct node a;
             node_start(&a, 1);
             add_peer(&a, 2, hosts[h], port);
             for (int i = 0; i < turns; i++) {
@@ -700,8 +701,8 @@ static void test_transport_close_in_every_state(void **state)
 static void test_transport_close_inside_a_callback(void **state)
 {
     (void) state;
-    struct node a;
-    struct node b;
+    static struct node a;
+    static struct node b;
     start_two(&a, &b);
     b.close_in_frame = true;
     for (int i = 0; i < 10; i++) {
@@ -717,7 +718,7 @@ static void test_transport_close_inside_a_callback(void **state)
 static void test_transport_close_with_writes_under_way(void **state)
 {
     (void) state;
-    struct node a;
+    static struct node a;
     uint16_t port = 0;
     int listener = listen_raw(&port);
     node_start(&a, 1);
