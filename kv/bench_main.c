@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -340,6 +341,7 @@ int main(int argc, char **argv)
     double rate;
     int err;
 
+    (void) signal(SIGPIPE, SIG_IGN); /* fails only for a bad signal */
     parse(&setup, argc, argv);
     setup.options.on_measure = on_measure;
     setup.options.ctx = &setup;

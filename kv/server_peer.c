@@ -45,6 +45,10 @@ static int on_hello(void *ctx, struct bytes body, uint32_t *ret_peer)
                   hello.from);
         return ERR_MISMATCH;
     }
+    if (membership_rank(&s->options->replica.consensus.members, hello.from) < 0) {
+        DIAG_WARN("node %u is no member of this cluster: closed", hello.from);
+        return ERR_MISMATCH;
+    }
     replica_peer_up(s->replica, hello.from, hello.incarnation);
     *ret_peer = hello.from;
     return OK;
