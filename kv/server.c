@@ -318,6 +318,7 @@ static int start(struct server *s, struct buf *error)
     if (err != OK) {
         return err;
     }
+    s->disk_size = logstore_disk_size(s->data.log) + store_disk_size(s->data.state);
     api.disk_size = disk_size;
     api.ctx = s;
     s->api = api_new(&api, s->replica);
