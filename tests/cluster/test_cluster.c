@@ -160,6 +160,9 @@ static void test_cluster_same_seed_gives_same_trace(void **state)
         uint64_t hash = run(&o, &total);
         assert_true(hash != 0);
         assert_true(hash == run(&o, &total));
+        /* Equal in all builds; compare by eye. */
+        print_message("%s: trace hash %016llx\n", engine_name(engine_at(e)),
+                      (unsigned long long) hash);
         o.seed = 100;
         assert_true(hash != run(&o, &total));
     }

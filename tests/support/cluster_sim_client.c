@@ -94,6 +94,7 @@ struct request {
     uint8_t kind;
     char keys[2][KEY_SIZE];
     uint8_t value[VALUE_MAX];
+    uint8_t expected[VALUE_MAX];
 };
 
 static void encode_pair(struct request *q, const struct sim_op *op, bool put)
@@ -109,7 +110,18 @@ static void encode_pair(struct request *q, const struct sim_op *op, bool put)
             ops[i].range.key = key;
         }
     }
-    const struct txn_request txn = {.success = ops, .success_count = 2};
+    /* A read compares a value first, which may have to be fetched; it reads the same anyway. */
+    const struct compare compare = {.result = COMPARE_NOT_EQUAL,
+                                    .target = COMPARE_VALUE,
+                                    .key = ops[0].range.key,
+                                    .value = bytes_str("x")};
+    struct txn_request txn = {.success = ops, .success_count = 2};
+    if (!put) {
+        txn.compares = &compare;
+        txn.compares_count = 1;
+        txn.failure = ops;
+        txn.failure_count = 2;
+    }
     int err = wire_txn_request_encode(&txn, &q->buf);
     ASSERT(err == OK);
     q->tag = put ? TAG_TXN : 0;
@@ -119,10 +131,16 @@ static void encode_pair(struct request *q, const struct sim_op *op, bool put)
 static void encode_compare(struct request *q, const struct sim_op *op)
 {
     struct bytes key = key_name(q->keys[0], 'r', op->key, '\0');
-    const struct compare compare = {.result = COMPARE_EQUAL,
-                                    .target = COMPARE_MOD,
-                                    .key = key,
-                                    .number = op->compare};
+    struct compare compare = {.result = COMPARE_EQUAL,
+                              .target = COMPARE_MOD,
+                              .key = key,
+                              .number = op->compare};
+
+    if (op->expected != 0) { /* values are written once, so it is the same question */
+        compare.target = COMPARE_VALUE;
+        compare.number = 0;
+        compare.value = value_text(q->expected, op->expected);
+    }
     const struct txn_op put = {.kind = OP_PUT,
                                .put = {.key = key, .value = value_text(q->value, op->value)}};
     const struct txn_op get = {.kind = OP_RANGE, .range = {.key = key}};
@@ -218,6 +236,7 @@ static void op_choose(struct cluster_sim *sim, struct sim_client *c)
     }
     if (c->op.type == SIM_CAS) {
         c->op.compare = c->known[c->op.key];
+        c->op.expected = rng_chance(&sim->rng, 1, 2) ? c->known_values[c->op.key] : 0;
     }
     if (c->op.type == SIM_COUNT) {
         c->sequence++;
@@ -366,6 +385,7 @@ static void on_write(struct cluster_sim *sim, struct sim_client *c, int64_t revi
     sim->counts.writes_acked++;
     if (c->op.type != SIM_COUNT && c->op.type != SIM_PAIR_PUT) {
         c->known[c->op.key] = revision;
+        c->known_values[c->op.key] = c->op.value;
     }
 }
 
@@ -388,6 +408,7 @@ static uint64_t on_read(struct cluster_sim *sim, struct sim_client *c,
     sim->counts.reads_acked++;
     if (c->op.type != SIM_PAIR_GET) {
         c->known[c->op.key] = mod;
+        c->known_values[c->op.key] = value;
     }
     return value;
 }

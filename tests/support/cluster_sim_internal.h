@@ -85,6 +85,7 @@ struct sim_op {
     uint32_t key;
     uint64_t value;
     int64_t compare;      /* CAS: mod revision asked for */
+    uint64_t expected;    /* CAS: ask for this value instead, which was written there; 0: no */
     int64_t floor_key;    /* what was answered about this key before the call */
     int64_t floor_global; /* and about the store */
 };
@@ -98,6 +99,7 @@ struct sim_client {
     bool retry; /* the same op again: it carries our session */
     uint64_t sequence;
     int64_t known[CLUSTER_SIM_KEYS_MAX]; /* mod revisions last seen, for compares */
+    uint64_t known_values[CLUSTER_SIM_KEYS_MAX];
 };
 
 enum value_state {
