@@ -26,7 +26,7 @@ enum {
 #define ARENA_LIMIT ((size_t) 2 * 1024 * 1024 * 1024)
 
 static const struct cli_command *const commands[] = {
-    &cli_put,    &cli_get,     &cli_del,  &cli_compact, &cli_serve,
+    &cli_put,    &cli_get,     &cli_del,  &cli_txn,     &cli_compact,    &cli_serve,
     &cli_status, &cli_members, &cli_help, &cli_version, &cli_completion,
 };
 

@@ -54,7 +54,7 @@ struct cli {
 };
 
 extern const struct cli_command cli_serve, cli_status, cli_members;
-extern const struct cli_command cli_put, cli_get, cli_del, cli_compact;
+extern const struct cli_command cli_put, cli_get, cli_del, cli_txn, cli_compact;
 
 /* All commands; NULL past the end. */
 const struct cli_command *cli_command_at(uint32_t i);

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "kv/cli_internal.h"
+#include "kv/cli_range.h"
 
 enum {
     STDIN_MAX = 256 * 1024 * 1024, /* the server's limit (1.5 MiB by default) is the real one */
@@ -19,29 +20,11 @@ enum {
 
 /* ---- Shared ---- */
 
-/* The end of the range of keys that begin with `prefix` (etcd-v3.md 4, "Range"). */
-static struct bytes prefix_end(struct cli *cli, struct bytes prefix)
-{
-    struct bytes copy = arena_copy(&cli->arena, prefix);
-    uint8_t *end = (uint8_t *) (uintptr_t) copy.data;
-    size_t size = prefix.size;
-
-    while (size > 0 && end[size - 1] == 0xff) {
-        size--;
-    }
-    if (size == 0) {
-        return bytes_of("", 1); /* "\0": to the end */
-    }
-    end[size - 1]++;
-    return bytes_of(end, size);
-}
-
 /* KEY [RANGE_END] and the flags --prefix and --from-key to a range of keys. Gives an exit code. */
 static int make_range(struct cli *cli, const struct cli_args *args, bool prefix, bool from_key,
-                      struct bytes *ret_key, struct bytes *ret_end)
+                      struct cli_range *ret_range)
 {
     struct bytes key = bytes_str(args->words[0]);
-    struct bytes end = args->words_count > 1 ? bytes_str(args->words[1]) : bytes_of(NULL, 0);
 
     if (prefix && from_key) {
         return cli_fail(cli, CLI_USAGE, "--prefix and --from-key exclude each other");
@@ -50,16 +33,16 @@ static int make_range(struct cli *cli, const struct cli_args *args, bool prefix,
         return cli_fail(cli, CLI_USAGE, "RANGE_END and --%s exclude each other",
                         prefix ? "prefix" : "from-key");
     }
-    if (prefix && key.size > 0) {
-        end = prefix_end(cli, key);
-    } else if (prefix || from_key) {
-        end = bytes_of("", 1);
+    if (prefix) {
+        *ret_range = cli_range_prefix(&cli->arena, key);
+    } else if (from_key) {
+        *ret_range = cli_range_from(key);
+    } else {
+        *ret_range = (struct cli_range){
+            .key = key,
+            .end = args->words_count > 1 ? bytes_str(args->words[1]) : bytes_of(NULL, 0),
+        };
     }
-    if ((prefix || from_key) && key.size == 0) {
-        key = bytes_of("", 1); /* all keys: from "\0" on */
-    }
-    *ret_key = key;
-    *ret_end = end;
     return CLI_OK;
 }
 
@@ -221,6 +204,7 @@ static int run_get(struct cli *cli, const struct cli_args *args)
         .sort_order = v[GET_ORDER].set ? (int32_t) v[GET_ORDER].number + SORT_ASCEND : SORT_NONE,
         .sort_target = (int32_t) v[GET_SORT_BY].number,
     };
+    struct cli_range keys;
     struct buf request;
     struct api_header header;
     struct api_response response;
@@ -230,11 +214,12 @@ static int run_get(struct cli *cli, const struct cli_args *args)
     if (range.keys_only && v[GET_PRINT_VALUE_ONLY].set) {
         return cli_fail(cli, CLI_USAGE, "--keys-only and --print-value-only exclude each other");
     }
-    code =
-        make_range(cli, args, v[GET_PREFIX].set, v[GET_FROM_KEY].set, &range.key, &range.range_end);
+    code = make_range(cli, args, v[GET_PREFIX].set, v[GET_FROM_KEY].set, &keys);
     if (code != CLI_OK) {
         return code;
     }
+    range.key = keys.key;
+    range.range_end = keys.end;
     buf_init(&request, REQUEST_LIMIT);
     err = wire_range_request_encode(&range, &request);
     ASSERT(err == OK);
@@ -283,16 +268,19 @@ static const struct cli_flag del_flags[] = {
 static int run_del(struct cli *cli, const struct cli_args *args)
 {
     struct delete_request del = {.prev_kv = args->values[DEL_PREV_KV].set};
+    struct cli_range keys;
     struct buf request;
     struct api_header header;
     struct api_response response;
     int err;
-    int code = make_range(cli, args, args->values[DEL_PREFIX].set, args->values[DEL_FROM_KEY].set,
-                          &del.key, &del.range_end);
+    int code =
+        make_range(cli, args, args->values[DEL_PREFIX].set, args->values[DEL_FROM_KEY].set, &keys);
 
     if (code != CLI_OK) {
         return code;
     }
+    del.key = keys.key;
+    del.range_end = keys.end;
     buf_init(&request, REQUEST_LIMIT);
     err = wire_delete_request_encode(&del, &request);
     ASSERT(err == OK);
