@@ -84,13 +84,18 @@ PROGRAMS := $(if $(wildcard kv/main.c),$(BIN)/synod) \
             $(if $(strip $(BENCH_SRC)),$(BIN)/synod-bench) \
             $(if $(SIM_MAIN),$(BIN)/synod-sim)
 
+# Programs that scripts of tests/process start: tests/process/NAME/main.c is the program
+# $(OUT)/tests/process/NAME/main.
+HELPER_SRC := $(wildcard tests/process/*/main.c)
+
 TESTS := $(TEST_SRC:%.c=$(OUT)/%)
+HELPERS := $(HELPER_SRC:%.c=$(OUT)/%)
 FUZZERS := $(FUZZ_SRC:%.c=$(OUT)/%)
 HEADERS := $(wildcard $(addsuffix /*.h,$(FOLDERS)) tests/*/*.h)
 HEADER_CHECKS := $(HEADERS:%=$(OUT)/headers/%.ok)
 
 ALL_SRC := $(foreach f,$(FOLDERS) testsupport,$(SRC_$f)) $(MAINS) $(BENCH_SRC) $(SIM_MAIN) \
-           $(TEST_SRC) $(FUZZ_SRC) $(wildcard tests/fuzz/driver.c)
+           $(TEST_SRC) $(HELPER_SRC) $(FUZZ_SRC) $(wildcard tests/fuzz/driver.c)
 ALL_SRC := $(sort $(ALL_SRC))
 
 # ---------------------------------------------------------------------------------------------
@@ -107,7 +112,7 @@ all: $(PROGRAMS) $(LIBRARIES)
 deps:
 	@scripts/install-deps
 
-check: all $(TEST_LIBRARIES) $(TESTS) $(FUZZERS) $(HEADER_CHECKS)
+check: all $(TEST_LIBRARIES) $(TESTS) $(HELPERS) $(FUZZERS) $(HEADER_CHECKS)
 
 # A sub-make, because the packages that deps installs change what pkg-config answers. It uses every
 # core unless -j says otherwise.
@@ -224,6 +229,11 @@ $(TESTS): $(OUT)/%: $(OBJ)/%.o $(TEST_LIBRARIES)
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	@$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(LIBS)
+
+$(HELPERS): $(OUT)/%: $(OBJ)/%.o $(LIBRARIES)
+	@mkdir -p $(@D)
+	@echo '  LINK  $@'
+	@$(LINK) -o $@ $^ $(LIBS)
 
 # libFuzzer brings a main of its own.
 FUZZ_DRIVER := $(if $(filter fuzz,$(BUILD)),,$(OBJ)/tests/fuzz/driver.o)
