@@ -3,7 +3,7 @@
  * faults by chance, then healed; what must hold is checked by tests/support/cluster_sim.
  *
  * A failure prints engine, size and seed; CLUSTER_SEEDS=n runs n seeds of each instead of a few,
- * CLUSTER_SEED=s begins with s.
+ * CLUSTER_SEED=s (or SYNOD_SEED=s) begins with s.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -104,8 +104,8 @@ static void print_counts(const char *what, const struct cluster_sim_counts *t)
 static void test_cluster_with_faults_loses_and_doubles_nothing(void **state)
 {
     static const uint32_t sizes[] = {1, 3, 5};
-    uint64_t seeds = from_environment("CLUSTER_SEEDS", 4);
-    uint64_t first = from_environment("CLUSTER_SEED", 1);
+    uint64_t seeds = from_environment("CLUSTER_SEEDS", 12);
+    uint64_t first = from_environment("CLUSTER_SEED", from_environment("SYNOD_SEED", 1));
     bool failed = false;
     (void) state;
     for (uint32_t e = 0; engine_at(e) != NULL; e++) {

@@ -200,7 +200,8 @@ static int open_all(struct bed *bed, bool create)
     struct logstore_recovery recovery = {0};
     int err = open_state(bed, create, &mvcc);
     ASSERT(err == OK);
-    err = open_log(bed, create, mvcc_applied(mvcc), &recovery);
+    uint64_t from = bed->recover_from != 0 ? bed->recover_from : mvcc_applied(mvcc);
+    err = open_log(bed, create, from, &recovery);
     ASSERT(err == OK);
     bed->options.incarnation = BED_INCARNATION + (create ? 0 : bed->options.incarnation);
     err = replica_new(&bed->options, &recovery, mvcc, &bed->replica);
@@ -453,6 +454,7 @@ static void act_commit(struct bed_engine *e, void *ctx)
     ASSERT(err == OK);
     engine_write_entry(&e->engine, &entry);
     log_commit_to(log, entry.index);
+    engine_write_hard(&e->engine, &(struct hard_state){.epoch = 1, .commit = entry.index});
 }
 
 void bed_commit(struct bed *bed, struct value *value)
@@ -594,6 +596,22 @@ void bed_trim_done(struct bed *bed)
     bed->trim = (struct log_pos){0};
     replica_log_trimmed(bed->replica, pos);
     bed_turn(bed);
+}
+
+int bed_load_done(struct bed *bed)
+{
+    struct entry_list entries = {0};
+    ASSERT(bed->loads_count > 0);
+    struct load load = bed->loads[0];
+    bed->loads_count--;
+    memmove(bed->loads, bed->loads + 1, bed->loads_count * sizeof(bed->loads[0]));
+    int err = logstore_read(bed->log, load.first, load.last, load.bytes_max, &entries);
+    err = replica_log_loaded(bed->replica, load.id, err, &entries);
+    ASSERT(entries.count == 0); /* emptied */
+    if (err == OK) {
+        bed_turn(bed);
+    }
+    return err;
 }
 
 /* Messages and answers. */

@@ -63,6 +63,7 @@ struct bed {
     struct mvcc_flush *flush;
     struct log_pos trim;
     int take_err;
+    uint64_t recover_from; /* not 0: what restart asks the log store for */
 };
 
 /* CAP_LEADER (and CAP_TRANSFER), or a leaderless engine. */
@@ -110,6 +111,7 @@ uint64_t bed_store_write(struct bed *bed); /* the oldest becomes durable; its id
 void bed_flush_done(struct bed *bed);      /* and a turn */
 void bed_fetch_done(struct bed *bed);      /* the oldest */
 void bed_trim_done(struct bed *bed);
+MUST_USE int bed_load_done(struct bed *bed); /* the oldest; what replica_log_loaded returned */
 
 /* A message from a peer, in the envelope of its first life. Returns what receive returned. */
 struct message *bed_message(const struct bed *bed, enum message_type type, uint32_t from);
