@@ -77,8 +77,7 @@ lib_if = $(if $(strip $(OBJ_$1)),$(OUT)/lib$1.a)
 LIBRARIES := $(foreach f,$(FOLDERS),$(call lib_if,$f))
 TEST_LIBRARIES := $(call lib_if,testsupport) $(LIBRARIES)
 
-BENCH_SRC := $(if $(wildcard tests/bench/main.c),$(wildcard tests/bench/*.c), \
-                  $(wildcard kv/bench_main.c))
+BENCH_SRC := $(wildcard kv/bench_main.c)
 SIM_MAIN := $(wildcard tests/sim/main.c)
 PROGRAMS := $(if $(wildcard kv/main.c),$(BIN)/synod) \
             $(if $(strip $(BENCH_SRC)),$(BIN)/synod-bench) \
@@ -88,20 +87,24 @@ PROGRAMS := $(if $(wildcard kv/main.c),$(BIN)/synod) \
 # $(OUT)/tests/process/NAME/main.
 HELPER_SRC := $(wildcard tests/process/*/main.c)
 
+# Costs of single modules, each a program of its own: make benches, then run one.
+COST_SRC := $(wildcard tests/bench/bench_*.c)
+
 TESTS := $(TEST_SRC:%.c=$(OUT)/%)
 HELPERS := $(HELPER_SRC:%.c=$(OUT)/%)
+COSTS := $(COST_SRC:%.c=$(OUT)/%)
 FUZZERS := $(FUZZ_SRC:%.c=$(OUT)/%)
 HEADERS := $(wildcard $(addsuffix /*.h,$(FOLDERS)) tests/*/*.h)
 HEADER_CHECKS := $(HEADERS:%=$(OUT)/headers/%.ok)
 
 ALL_SRC := $(foreach f,$(FOLDERS) testsupport,$(SRC_$f)) $(MAINS) $(BENCH_SRC) $(SIM_MAIN) \
-           $(TEST_SRC) $(HELPER_SRC) $(FUZZ_SRC) $(wildcard tests/fuzz/driver.c)
+           $(TEST_SRC) $(HELPER_SRC) $(COST_SRC) $(FUZZ_SRC) $(wildcard tests/fuzz/driver.c)
 ALL_SRC := $(sort $(ALL_SRC))
 
 # ---------------------------------------------------------------------------------------------
 # Targets for people
 
-.PHONY: all deps check test test-unit asan-test fuzz soak cluster cluster-down install clean help \
+.PHONY: all benches deps check test test-unit asan-test fuzz soak cluster cluster-down install clean help \
         FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -109,10 +112,12 @@ ALL_SRC := $(sort $(ALL_SRC))
 
 all: $(PROGRAMS) $(LIBRARIES)
 
+benches: $(COSTS)
+
 deps:
 	@scripts/install-deps
 
-check: all $(TEST_LIBRARIES) $(TESTS) $(HELPERS) $(FUZZERS) $(HEADER_CHECKS)
+check: all $(TEST_LIBRARIES) $(TESTS) $(HELPERS) $(COSTS) $(FUZZERS) $(HEADER_CHECKS)
 
 # A sub-make, because the packages that deps installs change what pkg-config answers. It uses every
 # core unless -j says otherwise.
@@ -161,6 +166,7 @@ help:
 	@echo 'make test-unit          the C tests of unit, contract, paper, scenario'
 	@echo 'make asan-test          C, process and fuzz tests under the sanitizers'
 	@echo 'make fuzz [CC=clang]    longer fuzzing; FUZZ_ITERATIONS=$(FUZZ_ITERATIONS)'
+	@echo 'make benches            costs of single modules: build/release/tests/bench/*'
 	@echo 'make soak               randomised tests with new seeds for SECONDS=$(SECONDS)'
 	@echo 'make cluster            a local cluster; NODES=$(NODES) ENGINE=$(ENGINE) DETACH=$(DETACH)'
 	@echo 'make cluster-down       stop it'
@@ -230,7 +236,7 @@ $(TESTS): $(OUT)/%: $(OBJ)/%.o $(TEST_LIBRARIES)
 	@echo '  LINK  $@'
 	@$(LINK) -o $@ $^ $(CMOCKA_LIBS) $(LIBS)
 
-$(HELPERS): $(OUT)/%: $(OBJ)/%.o $(LIBRARIES)
+$(HELPERS) $(COSTS): $(OUT)/%: $(OBJ)/%.o $(LIBRARIES)
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	@$(LINK) -o $@ $^ $(LIBS)
