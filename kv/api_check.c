@@ -152,8 +152,9 @@ static bool delete_covers(const struct change *d, const struct change *puts, uin
     return low < high && (puts[low].op != d->op || other[low] < high);
 }
 
-/* Judges what one branch holds, from the given positions on: no key is put by two ops, and none that one
- * puts is deleted by another. The two ways of a nested transaction are one op: only one is gone. */
+/* Judges what one branch holds, from the given positions on: no key is put by two ops, and none
+ * that one puts is deleted by another. The two ways of a nested transaction are one op: only one is
+ * gone. */
 static int judge(struct writes *w, uint32_t puts_from, uint32_t deletes_from)
 {
     struct change *puts = w->puts.list + puts_from;

@@ -22,9 +22,9 @@ MUST_USE int api_check_delete(const struct delete_request *request);
 
 /*
  * Compares, success and failure have at most ops_max each; a nested transaction at most what the
- * largest of them leaves. In a branch no key is put by two ops, nor put by one and deleted by another,
- * where a nested transaction counts as one op with both its ways. (etcd 3.4 misses some of the
- * latter: see tests/unit/test_api_check.c.)
+ * largest of them leaves. In a branch no key is put by two ops, nor put by one and deleted by
+ * another, where a nested transaction counts as one op with both its ways. (etcd 3.4 misses some of
+ * the latter: see tests/unit/test_api_check.c.)
  * Errors: those above for each part, ERR_TOO_MANY_OPS (also: nested deeper than
  * WIRE_TXN_DEPTH_MAX), ERR_DUPLICATE_KEY, ERR_KEY_NOT_FOUND (an op with nothing set).
  */

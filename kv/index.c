@@ -176,8 +176,7 @@ static bool key_item(const struct index_key *k, int64_t at, struct index_item *r
 bool index_get(const struct index *x, struct bytes key, int64_t at, struct index_item *ret_item)
 {
     struct index_path path;
-    return index_tree_find(x, key, &path) &&
-           key_item(path.leaf->keys[path.slot], at, ret_item);
+    return index_tree_find(x, key, &path) && key_item(path.leaf->keys[path.slot], at, ret_item);
 }
 
 /* The key's entry, with its newest revision moved to the old ones; made when there is none. Its
@@ -223,8 +222,7 @@ void index_put(struct index *x, struct bytes key, struct revision mod, int64_t l
     ret_new->lease = lease;
 }
 
-bool index_delete(struct index *x, struct bytes key, struct revision mod,
-                  struct index_old *ret_old)
+bool index_delete(struct index *x, struct bytes key, struct revision mod, struct index_old *ret_old)
 {
     struct index_path path;
     ASSERT(mod.sub >= 0);

@@ -61,17 +61,17 @@ struct index_range {
 struct index *index_new(void);
 void index_free(struct index *x); /* NULL is legal */
 
-uint64_t index_live(const struct index *x);  /* keys that are live at the newest revision */
-uint64_t index_size(const struct index *x);  /* all keys, tombstones and keys of history too */
-size_t index_memory(const struct index *x);  /* bytes allocated, keys included */
+uint64_t index_live(const struct index *x); /* keys that are live at the newest revision */
+uint64_t index_size(const struct index *x); /* all keys, tombstones and keys of history too */
+size_t index_memory(const struct index *x); /* bytes allocated, keys included */
 
 /* Whether `key` is live at revision `at`; then *ret_item is its state there. */
 bool index_get(const struct index *x, struct bytes key, int64_t at, struct index_item *ret_item);
 
 /*
- * Sets a key at revision `mod`, which is newer than all of the key's: creates it (version 1, created
- * by `mod`) or raises its version. *ret_old is what was there before, *ret_new the state now (key
- * included). Copies the key.
+ * Sets a key at revision `mod`, which is newer than all of the key's: creates it (version 1,
+ * created by `mod`) or raises its version. *ret_old is what was there before, *ret_new the state
+ * now (key included). Copies the key.
  */
 void index_put(struct index *x, struct bytes key, struct revision mod, int64_t lease,
                struct index_old *ret_old, struct index_item *ret_new);
@@ -113,13 +113,13 @@ bool index_next(struct index_cursor *c, struct index_item *ret_item);
 typedef void index_swept_fn(void *ctx, struct revision revision);
 
 /*
- * One step of a compaction at revision `at`: looks at up to `keys` keys behind the cursor, forgets the
- * revisions that no read at `at` or later can see, and names each to `fn`. The cursor holds
- * the last key looked at (empty: begins anew), so keys may come and go between two steps. Returns
- * false when the end was reached.
+ * One step of a compaction at revision `at`: looks at up to `keys` keys behind the cursor, forgets
+ * the revisions that no read at `at` or later can see, and names each to `fn`. The cursor holds the
+ * last key looked at (empty: begins anew), so keys may come and go between two steps. Returns false
+ * when the end was reached.
  */
-bool index_sweep(struct index *x, struct buf *cursor, int64_t at, uint32_t keys,
-                 index_swept_fn *fn, void *ctx);
+bool index_sweep(struct index *x, struct buf *cursor, int64_t at, uint32_t keys, index_swept_fn *fn,
+                 void *ctx);
 
 /* Checks the tree's own order, counts and prefixes by ASSERT. For tests; linear. */
 void index_verify(const struct index *x);

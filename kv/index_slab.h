@@ -27,7 +27,9 @@ struct slab {
 };
 
 void slab_init(struct slab *s);
-void slab_release(struct slab *s); /* frees the chunks; objects above SLAB_SIZE_MAX are the caller's */
+
+/* Frees the chunks; objects above SLAB_SIZE_MAX are the caller's. */
+void slab_release(struct slab *s);
 
 /* `size` uninitialised bytes aligned to 8. Never NULL. */
 void *slab_alloc(struct slab *s, size_t size);

@@ -89,8 +89,8 @@ static void leaf_compact(const struct sweep *s, struct index_path *path, uint32_
     }
 }
 
-bool index_sweep(struct index *x, struct buf *cursor, int64_t at, uint32_t keys,
-                 index_swept_fn *fn, void *ctx)
+bool index_sweep(struct index *x, struct buf *cursor, int64_t at, uint32_t keys, index_swept_fn *fn,
+                 void *ctx)
 {
     struct sweep s = {x, at, fn, ctx};
     while (keys > 0) {
@@ -114,8 +114,7 @@ bool index_sweep(struct index *x, struct buf *cursor, int64_t at, uint32_t keys,
         uint32_t count = left < keys ? left : keys;
         buf_clear(cursor);
         /* Keys are bounded by the request size, far below the cursor's limit. */
-        int err = buf_append_bytes(
-            cursor, index_key_bytes(path.leaf->keys[path.slot + count - 1]));
+        int err = buf_append_bytes(cursor, index_key_bytes(path.leaf->keys[path.slot + count - 1]));
         ASSERT(err == OK);
         leaf_compact(&s, &path, path.slot + count);
         keys -= count;

@@ -244,7 +244,8 @@ static struct index_leaf *leaf_split(struct index *x, struct index_leaf *leaf, s
                                      struct index_sep **ret_sep)
 {
     uint32_t keep = NODE_FANOUT / 2;
-    if (leaf->next == NULL && bytes_compare(index_key_bytes(leaf->keys[NODE_FANOUT - 1]), key) < 0) {
+    if (leaf->next == NULL &&
+        bytes_compare(index_key_bytes(leaf->keys[NODE_FANOUT - 1]), key) < 0) {
         keep = NODE_FANOUT - 4; /* keys added in order leave full leaves behind */
     }
     struct index_leaf *right = leaf_new(x);

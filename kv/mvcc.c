@@ -219,8 +219,7 @@ int mvcc_provide(struct mvcc *m, struct revision revision, struct blob *row)
         m->provided_capacity = m->provided_capacity == 0 ? 16 : m->provided_capacity * 2;
         m->provided = xrealloc(m->provided, m->provided_capacity * sizeof m->provided[0]);
     }
-    memmove(m->provided + i + 1, m->provided + i,
-            (m->provided_count - i) * sizeof m->provided[0]);
+    memmove(m->provided + i + 1, m->provided + i, (m->provided_count - i) * sizeof m->provided[0]);
     m->provided_count++;
     m->provided[i].revision = revision;
     m->provided[i].row = blob_ref(row);

@@ -8,8 +8,8 @@
  * bounded cache. Whatever is not in memory is asked for by revision ("missing", "wanted") and
  * brought by the pump from a reader thread, so nothing here ever waits.
  *
- * Two nodes that applied the same entries have the same rows and the same hash. Owner's thread only,
- * except mvcc_flush_fill and mvcc_row_key.
+ * Two nodes that applied the same entries have the same rows and the same hash. Owner's thread
+ * only, except mvcc_flush_fill and mvcc_row_key.
  */
 #ifndef SYNOD_KV_MVCC_H
 #define SYNOD_KV_MVCC_H
@@ -58,7 +58,7 @@ int64_t mvcc_revision(const struct mvcc *m);         /* current store revision, 
 int64_t mvcc_compact_revision(const struct mvcc *m); /* -1 when never compacted */
 uint64_t mvcc_hash(const struct mvcc *m);            /* over all changes applied so far */
 uint64_t mvcc_keys(const struct mvcc *m);            /* live keys */
-size_t mvcc_unwritten(const struct mvcc *m);     /* bytes of rows applied and not yet durable */
+size_t mvcc_unwritten(const struct mvcc *m);         /* bytes of rows applied and not yet durable */
 uint64_t mvcc_size_in_use(const struct mvcc *m); /* bytes of rows that are not garbage, estimated */
 
 /*
@@ -90,11 +90,11 @@ void mvcc_result_complete(struct mvcc *m, struct mvcc_result *res);
 /*
  * Applies one command of the entry at `index` = mvcc_applied() + 1 (entries in order, commands in
  * order). Decides duplicates by (session, sequence); session 0 is none, such a command is always
- * applied. A command that was applied before changes nothing and is answered as it was then: a client
- * session's for as long as its answer is kept (kv/session.h), all others with ERR_SESSION_EXPIRED, which says
- * "outcome not known here". want_result: give an answer (only the node that owes it asks);
- * *ret_result is never NULL then, and always NULL without. A command that fails by its own rules
- * (lease not found ...) is applied as "failed", deterministically.
+ * applied. A command that was applied before changes nothing and is answered as it was then: a
+ * client session's for as long as its answer is kept (kv/session.h), all others with
+ * ERR_SESSION_EXPIRED, which says "outcome not known here". want_result: give an answer (only the
+ * node that owes it asks); *ret_result is never NULL then, and always NULL without. A command that
+ * fails by its own rules (lease not found ...) is applied as "failed", deterministically.
  * Errors: ERR_AGAIN: values are needed first (mvcc_wanted); nothing was changed; provide them and
  * call again; more may be wanted then. ERR_CORRUPT (fatal: the log holds a command no version of
  * this program lets in, or a value that the index knows is not in the store).
@@ -105,13 +105,13 @@ MUST_USE int mvcc_apply(struct mvcc *m, uint64_t index, const struct command *co
 /* All commands of the entry were applied. Also for entries without commands. */
 void mvcc_apply_done(struct mvcc *m, uint64_t index);
 
-/* Rows that the last ERR_AGAIN asked for, in revision order without doubles; borrowed until the next
- * call that applies or reads. */
+/* Rows that the last ERR_AGAIN asked for, in revision order without doubles; borrowed until the
+ * next call that applies or reads. */
 uint32_t mvcc_wanted(const struct mvcc *m, const struct revision **ret_revisions);
 
 /*
- * Brings a wanted row (a reference is taken); kept until the next command is applied or transaction read.
- * row NULL: not in the store.
+ * Brings a wanted row (a reference is taken); kept until the next command is applied or transaction
+ * read. row NULL: not in the store.
  * Errors: ERR_CORRUPT (fatal: the row does not check, or it is NULL and was never compacted).
  */
 MUST_USE int mvcc_provide(struct mvcc *m, struct revision revision, struct blob *row);

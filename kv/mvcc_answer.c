@@ -1,7 +1,7 @@
 /*
- * mvcc_answer.c - the answers that client sessions keep (kv/session.h): every record by its revision,
- * not its bytes, so that keeping one costs little and needs no value that is not in memory. A
- * retry reads the rows again; if a compaction took one, the retry is answered as expired.
+ * mvcc_answer.c - the answers that client sessions keep (kv/session.h): every record by its
+ * revision, not its bytes, so that keeping one costs little and needs no value that is not in
+ * memory. A retry reads the rows again; if a compaction took one, the retry is answered as expired.
  *
  * A response, in order of the transaction:
  *

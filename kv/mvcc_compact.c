@@ -1,6 +1,6 @@
 /*
- * mvcc_compact.c - the sweep behind a compaction. The compaction itself is one number; its garbage is
- * found a few keys at a time and deleted from the store with the flushes.
+ * mvcc_compact.c - the sweep behind a compaction. The compaction itself is one number; its garbage
+ * is found a few keys at a time and deleted from the store with the flushes.
  */
 
 #include <string.h>
@@ -36,8 +36,7 @@ static void garbage_reserve(struct mvcc *m)
         return;
     }
     if (m->garbage_head > m->garbage_count) {
-        memmove(m->garbage, m->garbage + m->garbage_head,
-                m->garbage_count * sizeof m->garbage[0]);
+        memmove(m->garbage, m->garbage + m->garbage_head, m->garbage_count * sizeof m->garbage[0]);
         m->garbage_head = 0;
         return;
     }

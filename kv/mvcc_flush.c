@@ -91,6 +91,9 @@ struct mvcc_flush *mvcc_flush_begin(struct mvcc *m)
     records_flush_begin(&m->records, &f->records);
     session_flush(m->sessions, &f->sessions);
     take_garbage(m, f);
+    ASSERT(m->stored + f->records.count >= f->deletes_count);
+    m->stored += f->records.count;
+    m->stored -= f->deletes_count;
     m->swept_flushed = swept_after(m, 0);
     f->swept = m->swept_flushed;
     struct row_meta meta = {
@@ -100,6 +103,8 @@ struct mvcc_flush *mvcc_flush_begin(struct mvcc *m)
         .swept_revision = f->swept,
         .hash = m->hash,
         .session_clock = session_clock(m->sessions),
+        .records = m->stored,
+        .sessions = session_count(m->sessions),
     };
     row_meta_encode(&meta, f->meta);
     m->flushed = m->applied;

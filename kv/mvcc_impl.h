@@ -59,8 +59,9 @@ struct mvcc {
     int64_t swept; /* all rows of this compaction are in `garbage`, up to garbage_swept */
     int64_t swept_flushed;
     int64_t swept_durable;
-    struct swept_row *garbage; /* oldest first; for one key in revision order, so that a crash between two
-                                  flushes never leaves an older row without the tombstone above it */
+    /* Oldest first; for one key in revision order, so that a crash between two flushes never leaves
+     * an older row without the tombstone above it. */
+    struct swept_row *garbage;
     uint32_t garbage_head;
     uint32_t garbage_count; /* behind the head */
     uint32_t garbage_capacity;
@@ -77,6 +78,7 @@ struct mvcc {
     uint32_t provided_count;
     uint32_t provided_capacity;
 
+    uint64_t stored;     /* record rows in the store, the flush that is out included */
     uint64_t rows_count; /* that are not garbage */
     uint64_t rows_bytes;
     struct mvcc_flush *flush; /* the one that is out */
@@ -85,6 +87,7 @@ struct mvcc {
     bool restore_meta;
     struct revision restore_last;
     int64_t restore_next; /* the next revision above `compact`; none may lack */
+    uint64_t restore_sessions;
 };
 
 /* ---- results ---- */
@@ -98,13 +101,13 @@ struct item {
     int64_t create;
     int64_t version;
     int64_t lease;
-    struct bytes key; /* borrowed from the index while a part is made; from the arena if !row_needed */
+    struct bytes key; /* borrowed from the index while its part is made, then !row_needed only */
 };
 
 /* What filters, orders and cuts a range. */
 struct range_shape {
     int64_t limit;
-    int32_t order;  /* SORT_NONE: as the index gives them */
+    int32_t order; /* SORT_NONE: as the index gives them */
     int32_t target;
     int64_t min_mod;
     int64_t max_mod;
@@ -167,8 +170,8 @@ MUST_USE int answer_decode(struct bytes in, struct result *res);
 /* A request being run at a state. */
 struct run {
     struct mvcc *m;
-    struct result *res;    /* NULL: no answer is wanted */
-    struct revision next;  /* of the next change; sub counts those made */
+    struct result *res;   /* NULL: no answer is wanted */
+    struct revision next; /* of the next change; sub counts those made */
 };
 
 /* The revision that a reader sees now: with the changes of this run. */
@@ -182,13 +185,15 @@ void run_delete(struct run *run, const struct delete_request *r, struct api_resp
 /* The revision was checked. */
 void run_range(struct run *run, const struct range_request *r, struct api_response *response);
 
-/* May the range be read, may the key be put? Changes nothing. Errors: ERR_FUTURE_REVISION, ERR_COMPACTED. */
+/* May the range be read, may the key be put? Changes nothing. Errors: ERR_FUTURE_REVISION,
+ * ERR_COMPACTED. */
 MUST_USE int mvcc_check_range(const struct mvcc *m, const struct range_request *r, bool in_txn);
-/* Errors: ERR_KEY_NOT_FOUND, ERR_LEASE_NOT_FOUND, ERR_CORRUPT. May want the old value: then OK, and mvcc.wanted_count > 0. */
+/* Errors: ERR_KEY_NOT_FOUND, ERR_LEASE_NOT_FOUND, ERR_CORRUPT. May want the old value: then OK, and
+ * mvcc.wanted_count > 0. */
 MUST_USE int mvcc_check_put(struct mvcc *m, const struct put_request *r, bool lease_first);
 
-/* Decides the way through a transaction and checks it. Errors: ERR_AGAIN, ERR_CORRUPT; the transaction's own:
- * those of the checks. */
+/* Decides the way through a transaction and checks it. Errors: ERR_AGAIN, ERR_CORRUPT; the
+ * transaction's own: those of the checks. */
 MUST_USE int txn_plan(struct mvcc *m, const struct txn_request *txn);
 /* Runs it the way that txn_plan found. */
 void txn_run(struct run *run, const struct txn_request *txn, struct api_response *response);

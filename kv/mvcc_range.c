@@ -145,7 +145,8 @@ static void part_shape(struct result *res, const struct range_shape *s, uint64_t
     }
 }
 
-/* Borrows nothing from the index any more; keys alone need no rows where the index knows the rest. */
+/* Borrows nothing from the index any more; keys alone need no rows where the index knows the
+ * rest. */
 static void part_settle(struct result *res)
 {
     const struct part *part = &res->parts[res->parts_count - 1];
@@ -182,9 +183,8 @@ void run_range(struct run *run, const struct range_request *r, struct api_respon
     part->keys_only = r->keys_only;
     part->late = !is_early(&shape, at);
     part->shape = shape;
-    uint64_t count = newest && in_key_order(&shape)
-                         ? collect_newest(m, run->res, &range, &shape)
-                         : collect_all(m, run->res, &range, &shape, at);
+    uint64_t count = newest && in_key_order(&shape) ? collect_newest(m, run->res, &range, &shape)
+                                                    : collect_all(m, run->res, &range, &shape, at);
     response->range.count = (int64_t) count;
     if (!part->late) {
         part_shape(run->res, &shape, count);

@@ -2,9 +2,9 @@
  * mvcc_restore.c - the state machine from the rows of the state database, one scan in key order:
  * meta, records by revision, sessions.
  *
- * Above the compact revision nothing may lack: every revision is there, with all its subs, and each
- * key's versions follow each other. Up to it an interrupted sweep may have left garbage,
- * which the sweep that begins anew finds again.
+ * Nothing may lack: there are as many rows as meta says; above the compact revision every revision
+ * is there, with all its subs, and each key's versions follow each other. Up to it an interrupted
+ * sweep may have left garbage, which the sweep that begins anew finds again.
  */
 
 #include "base/assert.h"
@@ -31,6 +31,8 @@ static int restore_meta(struct mvcc *m, struct bytes key, struct bytes value)
     m->swept_flushed = meta.swept_revision;
     m->swept_durable = meta.swept_revision;
     m->hash = meta.hash;
+    m->stored = meta.records;
+    m->restore_sessions = meta.sessions;
     session_restore_clock(m->sessions, meta.session_clock);
     return OK;
 }
@@ -124,7 +126,8 @@ int mvcc_restore_done(struct mvcc *m)
     if (!m->restore_meta) {
         return OK; /* a new store */
     }
-    if (m->restore_next != m->revision + 1) {
+    if (m->restore_next != m->revision + 1 || m->rows_count != m->stored ||
+        session_count(m->sessions) != m->restore_sessions) {
         return ERR_CORRUPT; /* the newest revisions are missing */
     }
     int err = session_restore_done(m->sessions);

@@ -2,8 +2,8 @@
  * mvcc_result.c - results: what a request answers, first by revision, then with rows.
  *
  * A result is made while the index is in the state it describes; the rows behind it may come later,
- * when the state has moved on. So everything it needs from the index is copied, and garbage rows that a waiting
- * result may want are not deleted from the store before it has them (tickets).
+ * when the state has moved on. So everything it needs from the index is copied, and garbage rows
+ * that a waiting result may want are not deleted from the store before it has them (tickets).
  */
 
 #include <stdlib.h>
@@ -178,7 +178,8 @@ void mvcc_result_provide(struct mvcc_result *pub, uint32_t i, struct blob *row)
     pub->missing--;
 }
 
-/* Checks the rows that came from the store. Errors: ERR_COMPACTED, ERR_SESSION_EXPIRED, ERR_CORRUPT. */
+/* Checks the rows that came from the store. Errors: ERR_COMPACTED, ERR_SESSION_EXPIRED,
+ * ERR_CORRUPT. */
 static int missing_check(struct mvcc *m, struct result *res)
 {
     for (uint32_t i = 0; i < res->missing_count; i++) {

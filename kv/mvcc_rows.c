@@ -172,6 +172,8 @@ void row_meta_encode(const struct row_meta *meta, uint8_t ret_row[ROW_META_SIZE]
     enc_put_u64(p + 24, (uint64_t) meta->swept_revision);
     enc_put_u64(p + 32, meta->hash);
     enc_put_u64(p + 40, meta->session_clock);
+    enc_put_u64(p + 48, meta->records);
+    enc_put_u64(p + 56, meta->sessions);
     row_seal(bytes_of(key, sizeof key), ret_row, ROW_META_SIZE);
 }
 
@@ -193,6 +195,8 @@ int row_meta_parse(struct bytes row, struct row_meta *ret_meta)
         .swept_revision = (int64_t) enc_get_u64(rest.data + 24),
         .hash = enc_get_u64(rest.data + 32),
         .session_clock = enc_get_u64(rest.data + 40),
+        .records = enc_get_u64(rest.data + 48),
+        .sessions = enc_get_u64(rest.data + 56),
     };
     if (m.revision < 1 || m.compact_revision < -1 || m.compact_revision > m.revision ||
         m.swept_revision < -1 || m.swept_revision > m.compact_revision) {

@@ -4,7 +4,7 @@
  *
  *     key                          value
  *     'm'                          meta, one row, rewritten by each flush
- *     'r' main be64, sub be32      record: what one change of one key left (13 bytes, in revision order)
+ *     'r' main be64, sub be32      record: what one change of one key left, in revision order
  *     's' id be64                  session
  *
  * Every value begins with
@@ -20,6 +20,8 @@
  *    29  swept revision u64   compactions up to here have released their space; two's complement
  *    37  hash u64             state hash
  *    45  session clock u64    see kv/session.h
+ *    53  records u64          how many record rows there are: one that lacks is noticed
+ *    61  sessions u64         the same of session rows
  *
  * A record continues with
  *
@@ -49,7 +51,7 @@ enum {
     ROW_RECORD_KEY_SIZE = 1 + 8 + 4,
     ROW_SESSION_KEY_SIZE = 1 + 8,
     ROW_META_KEY_SIZE = 1,
-    ROW_META_SIZE = ROW_CHECK_SIZE + 6 * 8,
+    ROW_META_SIZE = ROW_CHECK_SIZE + 8 * 8,
 
     ROW_META = 'm',
     ROW_RECORD = 'r',
@@ -63,6 +65,8 @@ struct row_meta {
     int64_t swept_revision;
     uint64_t hash;
     uint64_t session_clock;
+    uint64_t records;
+    uint64_t sessions;
 };
 
 /* The content of a record; key and value are borrowed from the row. */
@@ -82,7 +86,8 @@ void row_session_key(uint64_t id, uint8_t ret_key[ROW_SESSION_KEY_SIZE]);
 MUST_USE int row_record_key_parse(struct bytes key, struct revision *ret_revision);
 MUST_USE int row_session_key_parse(struct bytes key, uint64_t *ret_id);
 
-/* The row of one change, complete with checksum: the caller's reference. *ret_crc is the checksum. */
+/* The row of one change, complete with checksum: the caller's reference. *ret_crc is the
+ * checksum. */
 struct blob *row_record_new(struct revision revision, const struct row_record *record,
                             uint32_t *ret_crc);
 

@@ -1,9 +1,9 @@
 /*
  * mvcc_txn.c - transactions (etcd-v3.md 4): first which way, then whether it may, then doing it.
  *
- * All compares, those of nested transactions too, see the state before the transaction. The way is a list with
- * one byte for each transaction entered, in order; checks and execution follow it. Nothing is changed
- * before everything is known to succeed.
+ * All compares, those of nested transactions too, see the state before the transaction. The way is
+ * a list with one byte for each transaction entered, in order; checks and execution follow it.
+ * Nothing is changed before everything is known to succeed.
  *
  * The recursion is as deep as transactions nest: WIRE_TXN_DEPTH_MAX at most (api_check_txn).
  */
@@ -46,7 +46,8 @@ static bool order_matches(const struct compare *c, int order)
     }
 }
 
-/* What the compare looks at, but for the value. A target that nobody knows compares as equal, as in etcd. */
+/* What the compare looks at, but for the value. A target that nobody knows compares as equal, as in
+ * etcd. */
 static bool number_matches(const struct compare *c, const struct index_item *item)
 {
     int64_t number = c->number;

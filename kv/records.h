@@ -2,8 +2,9 @@
  * records.h - rows in memory, by revision: those not yet durable, which stay, and a cache of clean
  * ones, the least recently used of which go when they exceed a limit.
  *
- * Rows are blobs; whoever answers with one takes a reference of its own. Owner's thread only, except
- * that a flush reads the rows of a struct records_batch, which neither change nor go meanwhile.
+ * Rows are blobs; whoever answers with one takes a reference of its own. Owner's thread only,
+ * except that a flush reads the rows of a struct records_batch, which neither change nor go
+ * meanwhile.
  */
 #ifndef SYNOD_KV_RECORDS_H
 #define SYNOD_KV_RECORDS_H

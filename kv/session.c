@@ -196,8 +196,8 @@ void session_answer_set(struct client_session *c, const struct session_answer *a
     *a = *answer;
     a->detail = bytes_of(NULL, 0);
     if (a->kept && answer->detail.size > 0) {
-        a->detail = bytes_of(xmemdup(answer->detail.data, answer->detail.size),
-                             answer->detail.size);
+        a->detail =
+            bytes_of(xmemdup(answer->detail.data, answer->detail.size), answer->detail.size);
     }
 }
 
@@ -241,6 +241,11 @@ void session_used(struct session_table *t, uint64_t id)
 uint32_t session_clients(const struct session_table *t)
 {
     return (uint32_t) map_size(&t->by_id);
+}
+
+uint32_t session_count(const struct session_table *t)
+{
+    return session_clients(t) + t->nodes_count;
 }
 
 uint64_t session_clock(const struct session_table *t)

@@ -3,11 +3,11 @@
  * of the replicated state: what it decides depends on the log alone.
  *
  * Ids with bit 63 clear are node sessions: node id << 32 | incarnation. A node has many commands
- * under way and they may be applied in any order (forwards, displaced values): the table keeps the mark up to
- * which all were applied and the set of those above it, SESSION_WINDOW wide. What is at or below the
- * mark, in the set, or beyond the window is a duplicate; so is everything of an incarnation older
- * than the newest that had a command applied. No answers: only that very process asks for them,
- * and it asks when they are applied.
+ * under way and they may be applied in any order (forwards, displaced values): the table keeps the
+ * mark up to which all were applied and the set of those above it, SESSION_WINDOW wide. What is at
+ * or below the mark, in the set, or beyond the window is a duplicate; so is everything of an
+ * incarnation older than the newest that had a command applied. No answers: only that very process
+ * asks for them, and it asks when they are applied.
  *
  * Ids with bit 63 set are client sessions, named by a client that may retry through any node. The
  * first sequence of an unknown session is 1, else the session expired. A client has at most
@@ -19,7 +19,8 @@
  * Row of a session (after the frame of kv/mvcc_rows.h); the row id of a node session is the
  * node id << 32, so a new incarnation replaces the row:
  *
- *     node:   1 u8 | incarnation u32 | mark u64 | count varint | count times: gap varint, run varint
+ *     node:   1 u8 | incarnation u32 | mark u64 | count varint |
+ *             count times, above the mark: gap varint, run varint
  *     client: 2 u8 | last use u64 | highest u64 | count u8 | count times, by sequence:
  *             highest - sequence u8 | -err varint | revision varint | kind u8 | kept u8 |
  *             detail size varint, detail
@@ -64,13 +65,13 @@ struct session_table;
 struct session_table *session_table_new(uint32_t clients_max);
 void session_table_free(struct session_table *t); /* NULL is legal */
 
-/* What to do with a command; changes nothing. *ret_answer is set for a duplicate only, borrowed until the next change; NULL: none is
- * kept. id is not 0. */
+/* What to do with a command; changes nothing. *ret_answer is set for a duplicate only, borrowed
+ * until the next change; NULL: none is kept. id is not 0. */
 enum session_verdict session_check(const struct session_table *t, uint64_t id, uint64_t sequence,
                                    const struct session_answer **ret_answer);
 
-/* The command, for which session_check said SESSION_APPLY, is applied. The answer is kept for client
- * sessions (its detail is copied), else not looked at. */
+/* The command, for which session_check said SESSION_APPLY, is applied. The answer is kept for
+ * client sessions (its detail is copied), else not looked at. */
 void session_applied(struct session_table *t, uint64_t id, uint64_t sequence,
                      const struct session_answer *answer);
 
@@ -78,6 +79,7 @@ void session_applied(struct session_table *t, uint64_t id, uint64_t sequence,
 void session_used(struct session_table *t, uint64_t id);
 
 uint32_t session_clients(const struct session_table *t);
+uint32_t session_count(const struct session_table *t); /* of clients and nodes: of rows */
 
 /* Counts uses of client sessions; orders them. */
 uint64_t session_clock(const struct session_table *t);

@@ -29,7 +29,7 @@ struct client_session {
 struct session_table {
     struct node_session **nodes; /* by node id */
     uint32_t nodes_count;
-    struct map by_id; /* of struct client_session */
+    struct map by_id;    /* of struct client_session */
     struct list clients; /* least recently used first */
     struct list dirty;
     uint32_t dirty_count; /* clients */

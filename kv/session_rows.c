@@ -74,7 +74,8 @@ static void client_encode(const struct client_session *c, struct buf *b)
     uint8_t count = 0;
     for (uint32_t i = 0; i < SESSION_ANSWERS; i++) {
         const struct session_answer *a = &c->answers[i];
-        count = (uint8_t) (count + (a->sequence != 0 && c->highest - a->sequence < SESSION_ANSWERS));
+        count =
+            (uint8_t) (count + (a->sequence != 0 && c->highest - a->sequence < SESSION_ANSWERS));
     }
     put_u8(b, SESSION_CLIENT);
     put_u64(b, c->last_use);
@@ -86,7 +87,7 @@ static void client_encode(const struct client_session *c, struct buf *b)
             continue;
         }
         put_u8(b, (uint8_t) back);
-        put_varint(b, (uint64_t) -(int64_t) a->err);
+        put_varint(b, (uint64_t) - (int64_t) a->err);
         put_varint(b, (uint64_t) a->revision);
         put_u8(b, a->kind);
         put_u8(b, a->kept);
@@ -136,7 +137,8 @@ void session_flush(struct session_table *t, struct session_rows *ret_rows)
             s->dirty = false;
         }
     }
-    for (struct list_node *n = list_pop_front(&t->dirty); n != NULL; n = list_pop_front(&t->dirty)) {
+    for (struct list_node *n = list_pop_front(&t->dirty); n != NULL;
+         n = list_pop_front(&t->dirty)) {
         const struct client_session *c = list_entry(n, struct client_session, dirty_node);
         struct session_row *row = row_begin(&rows, c->id);
         client_encode(c, &rows.data);

@@ -1,8 +1,9 @@
 /*
  * bench_mvcc.c - what the state machine costs in CPU time: puts, gets, ranges, restore, no disk.
  *
- *     gcc -std=c11 -D_GNU_SOURCE -O2 -I. tests/bench/bench_mvcc.c build/release/lib{kv,proto,base}.a \
- *         -lprotobuf-c -lleveldb -lm -pthread -o /tmp/bench_mvcc && /tmp/bench_mvcc [keys]
+ *     gcc -std=c11 -D_GNU_SOURCE -O2 -I. tests/bench/bench_mvcc.c
+ * build/release/lib{kv,proto,base}.a \ -lprotobuf-c -lleveldb -lm -pthread -o /tmp/bench_mvcc &&
+ * /tmp/bench_mvcc [keys]
  */
 
 #include <stdio.h>
@@ -210,8 +211,8 @@ static void compact_run(struct bench *b)
             flush(b);
         }
     }
-    printf("%-34s %6.0f ns a key, worst step of 1000 keys %.0f us\n", "compaction sweep and deletes",
-           (now_s() - begin) * 1e9 / b->keys, worst * 1e6);
+    printf("%-34s %6.0f ns a key, worst step of 1000 keys %.0f us\n",
+           "compaction sweep and deletes", (now_s() - begin) * 1e9 / b->keys, worst * 1e6);
 }
 
 int main(int argc, char **argv)

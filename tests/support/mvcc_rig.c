@@ -198,8 +198,8 @@ void rig_complete(struct mvcc_rig *rig, struct mvcc_result *res)
 }
 
 /* Applies the entry at `index`, with the waits that it asks for. */
-static struct mvcc_result *play(struct mvcc_rig *rig, uint64_t index,
-                                const struct rig_entry *entry, bool want_result)
+static struct mvcc_result *play(struct mvcc_rig *rig, uint64_t index, const struct rig_entry *entry,
+                                bool want_result)
 {
     struct command c = {entry->tag, entry->session, entry->sequence, entry->payload};
     struct mvcc_result *res = NULL;

@@ -2,8 +2,8 @@
 #define SYNOD_TESTS_SUPPORT_MVCC_RIG_H
 
 /*
- * mvcc_rig.h - a state machine with a disk and a log, for the tests of kv/mvcc: brings the rows that
- * it waits for, writes flushes, and restarts it from what was written, playing the log again.
+ * mvcc_rig.h - a state machine with a disk and a log, for the tests of kv/mvcc: brings the rows
+ * that it waits for, writes flushes, and restarts it from what was written, playing the log again.
  *
  * Everything that cannot fail in a right program ends the test by ASSERT.
  */
@@ -34,9 +34,9 @@ struct mvcc_rig {
     uint32_t rows_count;
     struct rig_entry *log; /* entry i has index i + 1 and one command */
     uint32_t log_count;
-    uint64_t sequence; /* of the node session */
-    uint64_t fetched;  /* rows brought from the disk */
-    uint64_t again;    /* times that ERR_AGAIN came */
+    uint64_t sequence;  /* of the node session */
+    uint64_t fetched;   /* rows brought from the disk */
+    uint64_t again;     /* times that ERR_AGAIN came */
     struct arena arena; /* of requests; reset by the test */
 };
 

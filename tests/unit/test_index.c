@@ -261,7 +261,8 @@ static void step_get(struct model *m)
     }
 }
 
-/* Marks a swept revision in the model: it must exist, be named once, and be the oldest of its key. */
+/* Marks a swept revision in the model: it must exist, be named once, and be the oldest of its
+ * key. */
 static void on_swept(void *ctx, struct revision revision)
 {
     struct model *m = ctx;
@@ -314,7 +315,8 @@ static void model_run(struct model *m, uint32_t steps)
         } else if (what < 90) {
             step_range(m);
         } else if (sweeping == 0 && rng_chance(&m->rng, 1, 20)) {
-            sweeping = m->compacted + (int64_t) rng_below(&m->rng, (uint64_t) (m->main + 1 - m->compacted));
+            sweeping = m->compacted +
+                       (int64_t) rng_below(&m->rng, (uint64_t) (m->main + 1 - m->compacted));
             m->compacted = sweeping;
             buf_clear(&m->cursor);
         } else if (sweeping > 0) {
@@ -388,6 +390,40 @@ static void test_index_sweep_of_all_keys_empties_tree(void **state)
         assert_int_equal(index_size(m.x), 0);
     }
     assert_true(index_memory(m.x) - empty < 2u << 20);
+    model_release(&m);
+}
+
+/* Most keys go: nodes are merged around those that stay, and counts stay right. */
+static void test_index_sweep_of_most_keys_merges_nodes(void **state)
+{
+    (void) state;
+    struct model m;
+    struct index_old old;
+    struct index_item item;
+    model_init(&m, 7, 6000);
+    for (uint32_t i = 0; i < m.count; i++) {
+        struct revision mod = {++m.main, 0};
+        index_put(m.x, m.keys[i].key, mod, 0, &old, &item);
+    }
+    size_t full = index_memory(m.x);
+    uint64_t kept = 0;
+    for (uint32_t i = 0; i < m.count; i++) {
+        struct revision mod = {++m.main, 0};
+        if (rng_chance(&m.rng, 1, 20)) {
+            kept++;
+        } else {
+            assert_true(index_delete(m.x, m.keys[i].key, mod, &old));
+        }
+    }
+    while (index_sweep(m.x, &m.cursor, m.main, 64, ignore_swept, NULL)) {
+        index_verify(m.x);
+        assert_int_equal(index_live(m.x), kept);
+    }
+    assert_int_equal(index_size(m.x), kept);
+    struct index_range all = {bytes_of("", 1), bytes_of("", 1)};
+    assert_int_equal(index_count(m.x, &all, INDEX_LATEST), kept);
+    size_t nodes = full - index_memory(m.x);
+    assert_true(nodes > 50000); /* given back */
     model_release(&m);
 }
 
@@ -478,6 +514,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_index_random_operations_match_model),
         cmocka_unit_test(test_index_sweep_of_all_keys_empties_tree),
+        cmocka_unit_test(test_index_sweep_of_most_keys_merges_nodes),
         cmocka_unit_test(test_index_delete_keeps_cursors),
         cmocka_unit_test(test_index_memory_beside_the_key_is_bounded),
         cmocka_unit_test(test_slab_reuses_and_does_not_overlap),

@@ -1,6 +1,7 @@
 /*
  * test_mvcc_model.c - random requests against a naive model that keeps every change for ever; with
- * flushes, crashes and compactions in between, and a cache so small that rows must be brought. K2, K4.
+ * flushes, crashes and compactions in between, and a cache so small that rows must be brought. K2,
+ * K4.
  */
 
 #include "kv/mvcc.h"
@@ -19,21 +20,10 @@
 #include "base/mem.h"
 #include "base/rng.h"
 #include "kv/api_check.h"
+#include "tests/support/mvcc_model.h"
 #include "tests/support/mvcc_rig.h"
 
-/* In key order. */
-static const char *const KEYS[] = {"a",   "a/",   "a/1",  "a/10", "a/2",  "aa", "ab",
-                                   "b",   "bb",   "b\x7f", "c",    "k1",   "k10", "k100",
-                                   "k11", "k2",   "k20", "k3",   "z",    "zzzzzzzzzzzzzzzzzzzzzzzzzz"};
-enum { KEYS_COUNT = ARRAY_SIZE(KEYS), LATE_MAX = 4, CLIENTS = 3 };
-
-struct change {
-    int64_t main;
-    uint32_t key;
-    struct bytes value;
-    int64_t create;
-    int64_t version; /* 0: tombstone */
-};
+enum { LATE_MAX = 4, CLIENTS = 3 };
 
 struct late { /* a result whose rows are brought later */
     struct mvcc_result *res;
@@ -49,13 +39,10 @@ struct client {
 };
 
 struct model {
-    struct change *changes;
-    uint32_t count;
-    int64_t revision;
-    int64_t compact;
+    struct kv_model k;
     struct rng rng;
     struct mvcc_rig rig;
-    struct mvcc *twin;  /* everything in memory, no answers, never restarted */
+    struct mvcc *twin;        /* everything in memory, no answers, never restarted */
     struct mvcc_flush *flush; /* out */
     struct late late[LATE_MAX];
     struct client clients[CLIENTS];
@@ -75,292 +62,11 @@ static bool chance(struct model *m, uint32_t percent)
     return rng_chance(&m->rng, percent, 100);
 }
 
-/* ---- the model ---- */
-
-/* The key's state at `at`, seen when `count` changes were made; NULL: not live. */
-static const struct change *model_at(const struct model *m, uint32_t key, int64_t at,
-                                     uint32_t count)
-{
-    const struct change *c = NULL;
-    for (uint32_t i = 0; i < count; i++) {
-        if (m->changes[i].key == key && m->changes[i].main <= at) {
-            c = &m->changes[i];
-        }
-    }
-    return c == NULL || c->version == 0 ? NULL : c;
-}
-
-static bool covers(struct bytes key, struct bytes end, uint32_t i)
-{
-    struct bytes k = bytes_str(KEYS[i]);
-    if (end.size == 0) {
-        return bytes_equal(key, k);
-    }
-    return bytes_compare(key, k) <= 0 &&
-           ((end.size == 1 && end.data[0] == 0) || bytes_compare(k, end) < 0);
-}
-
-static void model_kv(const struct change *c, bool keys_only, struct api_kv *kv)
-{
-    *kv = (struct api_kv){.key = bytes_str(KEYS[c->key]),
-                          .create_revision = c->create,
-                          .mod_revision = c->main,
-                          .version = c->version};
-    if (!keys_only) {
-        kv->value = c->value;
-    }
-}
-
-static int kv_order(const struct range_request *r, const struct api_kv *a, const struct api_kv *b)
-{
-    int64_t d = 0;
-    switch (r->sort_target) {
-    case SORT_VERSION:
-        d = a->version - b->version;
-        break;
-    case SORT_CREATE:
-        d = a->create_revision - b->create_revision;
-        break;
-    case SORT_MOD:
-        d = a->mod_revision - b->mod_revision;
-        break;
-    case SORT_VALUE:
-        d = bytes_compare(a->value, b->value);
-        break;
-    default:
-        d = bytes_compare(a->key, b->key);
-        break;
-    }
-    d = r->sort_order == SORT_DESCEND ? -d : d;
-    return d != 0 ? (d < 0 ? -1 : 1) : bytes_compare(a->key, b->key);
-}
-
-static void model_range(struct model *m, const struct range_request *r, int64_t now,
-                        struct api_response *response)
-{
-    struct api_kv *kvs = arena_alloc(&m->rig.arena, KEYS_COUNT * sizeof kvs[0]);
-    int64_t at = r->revision > 0 ? r->revision : now;
-    uint32_t n = 0;
-    *response = (struct api_response){.kind = OP_RANGE, .revision = now};
-    for (uint32_t i = 0; i < KEYS_COUNT; i++) {
-        const struct change *c = model_at(m, i, at, m->count);
-        if (c == NULL || !covers(r->key, r->range_end, i)) {
-            continue;
-        }
-        response->range.count++;
-        if ((r->min_mod_revision != 0 && c->main < r->min_mod_revision) ||
-            (r->max_mod_revision != 0 && c->main > r->max_mod_revision) ||
-            (r->min_create_revision != 0 && c->create < r->min_create_revision) ||
-            (r->max_create_revision != 0 && c->create > r->max_create_revision)) {
-            continue;
-        }
-        model_kv(c, false, &kvs[n++]);
-    }
-    if (r->count_only) {
-        return;
-    }
-    for (uint32_t i = 0; i < n; i++) { /* by selection */
-        for (uint32_t j = i + 1; j < n; j++) {
-            if (kv_order(r, &kvs[j], &kvs[i]) < 0) {
-                struct api_kv other = kvs[i];
-                kvs[i] = kvs[j];
-                kvs[j] = other;
-            }
-        }
-    }
-    if (r->limit > 0 && n > r->limit) {
-        n = (uint32_t) r->limit;
-        response->range.more = true;
-    }
-    for (uint32_t i = 0; i < n && r->keys_only; i++) {
-        kvs[i].value = bytes_of(NULL, 0);
-    }
-    response->range.kvs = kvs;
-    response->range.kvs_count = n;
-}
-
-static void model_change(struct model *m, int64_t main, uint32_t key, const struct bytes *value)
-{
-    const struct change *old = model_at(m, key, INT64_MAX, m->count);
-    struct change c = {.main = main, .key = key};
-    if (value != NULL) {
-        c.value = bytes_of(xmemdup(value->data, value->size), value->size);
-        c.create = old == NULL ? main : old->create;
-        c.version = old == NULL ? 1 : old->version + 1;
-    }
-    m->changes = xrealloc(m->changes, (m->count + 1) * sizeof m->changes[0]);
-    m->changes[m->count++] = c;
-}
-
-static uint32_t key_number(struct bytes key)
-{
-    uint32_t i = 0;
-    while (!bytes_equal(bytes_str(KEYS[i]), key)) {
-        i++;
-    }
-    return i;
-}
-
-static void model_put(struct model *m, const struct put_request *r, struct api_response *response)
-{
-    uint32_t key = key_number(r->key);
-    const struct change *old = model_at(m, key, INT64_MAX, m->count);
-    *response = (struct api_response){.kind = OP_PUT, .revision = m->revision + 1};
-    if (r->prev_kv && old != NULL) {
-        struct api_kv *kv = arena_alloc(&m->rig.arena, sizeof *kv);
-        model_kv(old, false, kv);
-        response->put.prev = kv;
-    }
-    struct bytes value = r->ignore_value ? old->value : r->value;
-    model_change(m, m->revision + 1, key, &value);
-}
-
-static int64_t model_now(const struct model *m)
-{
-    return m->count > 0 && m->changes[m->count - 1].main > m->revision ? m->revision + 1
-                                                                       : m->revision;
-}
-
-static void model_delete(struct model *m, const struct delete_request *r,
-                         struct api_response *response)
-{
-    struct api_kv *kvs = arena_alloc(&m->rig.arena, KEYS_COUNT * sizeof kvs[0]);
-    *response = (struct api_response){.kind = OP_DELETE};
-    for (uint32_t i = 0; i < KEYS_COUNT; i++) {
-        const struct change *old = model_at(m, i, INT64_MAX, m->count);
-        if (old != NULL && covers(r->key, r->range_end, i)) {
-            model_kv(old, false, &kvs[response->del.deleted++]);
-            model_change(m, m->revision + 1, i, NULL);
-        }
-    }
-    response->revision = model_now(m);
-    if (r->prev_kv) {
-        response->del.prevs = kvs;
-        response->del.prevs_count = (uint32_t) response->del.deleted;
-    }
-}
-
-static bool operator_holds(int32_t operator, int64_t d)
-{
-    switch (operator) {
-    case COMPARE_EQUAL:
-        return d == 0;
-    case COMPARE_GREATER:
-        return d > 0;
-    case COMPARE_LESS:
-        return d < 0;
-    default:
-        return d != 0;
-    }
-}
-
-/* With `count` changes seen: those before the transaction. */
-static bool model_compare(const struct model *m, const struct compare *c, uint32_t count)
-{
-    bool any = false;
-    for (uint32_t i = 0; i <= KEYS_COUNT; i++) {
-        static const struct change none = {.key = 0};
-        const struct change *k = i == KEYS_COUNT ? &none : model_at(m, i, INT64_MAX, count);
-        if (k == NULL || (i < KEYS_COUNT && !covers(c->key, c->range_end, i)) ||
-            (i == KEYS_COUNT && any)) {
-            continue;
-        }
-        any = true;
-        if (i == KEYS_COUNT && c->target == COMPARE_VALUE) {
-            return false;
-        }
-        int64_t d = c->target == COMPARE_VALUE     ? bytes_compare(k->value, c->value)
-                    : c->target == COMPARE_VERSION ? k->version - c->number
-                    : c->target == COMPARE_CREATE  ? k->create - c->number
-                    : c->target == COMPARE_MOD     ? k->main - c->number
-                                                   : 0 - c->number;
-        if (!operator_holds(c->result, d)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool model_branch(const struct model *m, const struct txn_request *t, uint32_t count)
-{
-    for (uint32_t i = 0; i < t->compares_count; i++) {
-        if (!model_compare(m, &t->compares[i], count)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static int model_check_range(const struct model *m, const struct range_request *r)
-{
-    return r->revision > m->revision                           ? ERR_FUTURE_REVISION
-           : r->revision > 0 && r->revision < m->compact ? ERR_COMPACTED
-                                                               : OK;
-}
-
-static int model_check_put(const struct model *m, const struct put_request *r, bool lease_first)
-{
-    if (lease_first && r->lease != 0) {
-        return ERR_LEASE_NOT_FOUND;
-    }
-    if ((r->ignore_value || r->ignore_lease) &&
-        model_at(m, key_number(r->key), INT64_MAX, m->count) == NULL) {
-        return ERR_KEY_NOT_FOUND;
-    }
-    return r->lease != 0 ? ERR_LEASE_NOT_FOUND : OK;
-}
-
-static int model_check_txn(const struct model *m, const struct txn_request *t, uint8_t kind)
-{
-    bool success = model_branch(m, t, m->count);
-    const struct txn_op *ops = success ? t->success : t->failure;
-    uint32_t n = success ? t->success_count : t->failure_count;
-    for (uint32_t i = 0; i < n; i++) {
-        int err = ops[i].kind == OP_TXN               ? model_check_txn(m, ops[i].txn, kind)
-                  : ops[i].kind != kind               ? OK
-                  : kind == OP_PUT                    ? model_check_put(m, &ops[i].put, false)
-                                                      : model_check_range(m, &ops[i].range);
-        if (err != OK) {
-            return err;
-        }
-    }
-    return OK;
-}
-
-static void model_txn(struct model *m, const struct txn_request *t, uint32_t before,
-                      struct api_response *response)
-{
-    bool success = model_branch(m, t, before);
-    const struct txn_op *ops = success ? t->success : t->failure;
-    uint32_t n = success ? t->success_count : t->failure_count;
-    struct api_response *all = arena_alloc(&m->rig.arena, n * sizeof all[0]);
-    *response = (struct api_response){.kind = OP_TXN};
-    response->txn.succeeded = success;
-    response->txn.responses = all;
-    response->txn.responses_count = n;
-    for (uint32_t i = 0; i < n; i++) {
-        switch (ops[i].kind) {
-        case OP_PUT:
-            model_put(m, &ops[i].put, &all[i]);
-            break;
-        case OP_DELETE:
-            model_delete(m, &ops[i].del, &all[i]);
-            break;
-        case OP_RANGE:
-            model_range(m, &ops[i].range, model_now(m), &all[i]);
-            break;
-        default:
-            model_txn(m, ops[i].txn, before, &all[i]);
-            break;
-        }
-    }
-}
-
 /* ---- random requests ---- */
 
 static struct bytes random_key(struct model *m)
 {
-    return bytes_str(KEYS[pick(m, KEYS_COUNT)]);
+    return bytes_str(kv_model_keys[pick(m, KV_MODEL_KEYS)]);
 }
 
 static struct bytes random_end(struct model *m)
@@ -381,10 +87,10 @@ static int64_t random_revision(struct model *m)
         return 0;
     }
     if (chance(m, 15)) {
-        return m->revision + (int64_t) pick(m, 2);
+        return m->k.revision + (int64_t) pick(m, 2);
     }
-    int64_t low = m->compact < 1 ? -1 : m->compact - (int64_t) pick(m, 2);
-    return low + (int64_t) rng_below(&m->rng, (uint64_t) (m->revision - low + 1));
+    int64_t low = m->k.compact < 1 ? -1 : m->k.compact - (int64_t) pick(m, 2);
+    return low + (int64_t) rng_below(&m->rng, (uint64_t) (m->k.revision - low + 1));
 }
 
 static struct range_request random_range(struct model *m)
@@ -402,7 +108,7 @@ static struct range_request random_range(struct model *m)
                           &r.max_create_revision};
     for (uint32_t i = 0; i < 4; i++) {
         if (chance(m, 7)) {
-            *filters[i] = 1 + (int64_t) rng_below(&m->rng, (uint64_t) m->revision);
+            *filters[i] = 1 + (int64_t) rng_below(&m->rng, (uint64_t) m->k.revision);
         }
     }
     return r;
@@ -473,12 +179,12 @@ static struct compare random_compare(struct model *m)
         c.range_end = random_end(m);
     }
     if (c.target == COMPARE_VALUE) {
-        const struct change *k = model_at(m, key_number(c.key), INT64_MAX, m->count);
+        const struct kv_change *k = kv_model_at(&m->k, kv_model_key(c.key), INT64_MAX, m->k.count);
         c.value = k != NULL && chance(m, 70) ? k->value : bytes_str("1");
     } else if (c.target == COMPARE_VERSION) {
         c.number = (int64_t) pick(m, 3);
     } else if (c.target != COMPARE_LEASE) {
-        c.number = (int64_t) rng_below(&m->rng, (uint64_t) m->revision + 1);
+        c.number = (int64_t) rng_below(&m->rng, (uint64_t) m->k.revision + 1);
     }
     return c;
 }
@@ -536,7 +242,7 @@ static void expect_result(struct model *m, struct mvcc_result *res, int err,
     print_result(err, want, &a);
     print_result(res->err, &res->response, &b);
     expect_same(&a, &b);
-    assert_int_equal(res->revision, m->revision);
+    assert_int_equal(res->revision, m->k.revision);
     mvcc_result_free(res);
     buf_release(&a);
     buf_release(&b);
@@ -573,7 +279,7 @@ static void client_remember(struct model *m, struct client *c, const struct rig_
     free((void *) (uintptr_t) c->last.payload.data);
     c->last = *e;
     c->last.payload = bytes_of(xmemdup(e->payload.data, e->payload.size), e->payload.size);
-    c->compact = m->compact;
+    c->compact = m->k.compact;
     buf_clear(&c->text);
     print_result(err, want, &c->text);
 }
@@ -592,7 +298,7 @@ static void step_retry(struct model *m)
     assert_true(mvcc_hash(m->rig.m) == hash);
     text_init(&got);
     print_result(res->err, &res->response, &got);
-    if (res->err != ERR_SESSION_EXPIRED || m->compact == c->compact) {
+    if (res->err != ERR_SESSION_EXPIRED || m->k.compact == c->compact) {
         expect_same(&c->text, &got);
     }
     m->retries++;
@@ -604,12 +310,12 @@ static void run_command(struct model *m, struct rig_entry *e, int err, uint32_t 
                         struct api_response *want)
 {
     struct client *client = maybe_client(m, e);
-    if (m->count > before) {
-        m->revision++;
+    if (m->k.count > before) {
+        m->k.revision++;
     }
     m->commands++;
     m->failed += err != OK;
-    want->revision = want->kind == OP_TXN || want->kind == OP_NONE ? m->revision : want->revision;
+    want->revision = want->kind == OP_TXN || want->kind == OP_NONE ? m->k.revision : want->revision;
     if (client == NULL && chance(m, 20)) {
         rig_apply_quiet(&m->rig, e);
     } else {
@@ -625,37 +331,38 @@ static void step_write(struct model *m)
 {
     struct api_response want = {.kind = OP_NONE};
     struct rig_entry e;
-    uint32_t before = m->count;
+    uint32_t before = m->k.count;
     uint32_t what = pick(m, 100);
     int err = OK;
     if (what < 40) {
         struct put_request r = random_put(m);
-        err = model_check_put(m, &r, true);
+        err = kv_model_check_put(&m->k, &r, true);
         e = rig_put_entry(&m->rig, &r);
         if (err == OK) {
-            model_put(m, &r, &want);
+            kv_model_put(&m->k, &r, &want);
         }
     } else if (what < 50) {
         struct delete_request r = random_delete(m);
         e = rig_delete_entry(&m->rig, &r);
-        model_delete(m, &r, &want);
+        kv_model_delete(&m->k, &r, &want);
     } else if (what < 97) {
         struct txn_request *t = random_txn(m, 1, false);
         if (api_check_txn(t, m->rig.options.txn_ops_max) != OK) {
             m->refused++;
             return;
         }
-        err = model_check_txn(m, t, OP_PUT);
-        err = err == OK ? model_check_txn(m, t, OP_RANGE) : err;
+        err = kv_model_check_txn(&m->k, t, OP_PUT);
+        err = err == OK ? kv_model_check_txn(&m->k, t, OP_RANGE) : err;
         e = rig_txn_entry(&m->rig, t);
         if (err == OK) {
-            model_txn(m, t, m->count, &want);
+            kv_model_txn(&m->k, t, m->k.count, &want);
         }
     } else {
-        int64_t r = m->compact + (int64_t) rng_below(&m->rng, (uint64_t) (m->revision - m->compact + 2));
-        err = r <= m->compact ? ERR_COMPACTED : r > m->revision ? ERR_FUTURE_REVISION : OK;
+        int64_t r = m->k.compact +
+                    (int64_t) rng_below(&m->rng, (uint64_t) (m->k.revision - m->k.compact + 2));
+        err = r <= m->k.compact ? ERR_COMPACTED : r > m->k.revision ? ERR_FUTURE_REVISION : OK;
         e = rig_compact_entry(&m->rig, r);
-        m->compact = err == OK ? r : m->compact;
+        m->k.compact = err == OK ? r : m->k.compact;
     }
     run_command(m, &e, err, before, &want);
 }
@@ -671,18 +378,18 @@ static void step_read(struct model *m)
             return;
         }
         assert_true(mvcc_txn_is_read(t));
-        err = model_check_txn(m, t, OP_RANGE);
+        err = kv_model_check_txn(&m->k, t, OP_RANGE);
         if (err == OK) {
-            model_txn(m, t, m->count, &want);
-            want.revision = m->revision;
+            kv_model_txn(&m->k, t, m->k.count, &want);
+            want.revision = m->k.revision;
         }
         expect_result(m, rig_txn_read(&m->rig, t), err, &want);
         return;
     }
     struct range_request r = random_range(m);
-    err = model_check_range(m, &r);
+    err = kv_model_check_range(&m->k, &r, false);
     if (err == OK) {
-        model_range(m, &r, m->revision, &want);
+        kv_model_range(&m->k, &r, m->k.revision, &want);
     }
     assert_int_equal(mvcc_range(m->rig.m, &r, &res), OK);
     struct late *late = &m->late[pick(m, LATE_MAX)];
@@ -740,8 +447,8 @@ static void step_crash(struct model *m)
     m->flush = NULL;
     rig_restart(&m->rig);
     assert_true(mvcc_hash(m->rig.m) == hash);
-    assert_int_equal(mvcc_revision(m->rig.m), m->revision);
-    assert_int_equal(mvcc_compact_revision(m->rig.m), m->compact);
+    assert_int_equal(mvcc_revision(m->rig.m), m->k.revision);
+    assert_int_equal(mvcc_compact_revision(m->rig.m), m->k.compact);
     assert_int_equal(mvcc_keys(m->rig.m), mvcc_keys(m->twin));
 }
 
@@ -753,8 +460,7 @@ static void model_init(struct model *m, uint64_t seed, size_t cache)
     struct mvcc_options o = m->rig.options;
     o.cache_bytes_max = 1 << 30;
     m->twin = mvcc_new(&o);
-    m->revision = 1;
-    m->compact = -1;
+    kv_model_init(&m->k, &m->rig.arena);
     for (uint32_t i = 0; i < LATE_MAX; i++) {
         text_init(&m->late[i].text);
     }
@@ -774,10 +480,7 @@ static void model_release(struct model *m)
         free((void *) (uintptr_t) m->clients[i].last.payload.data);
         buf_release(&m->clients[i].text);
     }
-    for (uint32_t i = 0; i < m->count; i++) {
-        free((void *) (uintptr_t) m->changes[i].value.data);
-    }
-    free(m->changes);
+    kv_model_release(&m->k);
     mvcc_free(m->twin);
     rig_release(&m->rig);
 }
@@ -794,16 +497,17 @@ static void check_rows(struct model *m)
     }
     rig_settle(&m->rig);
     uint32_t visible = 0;
-    for (uint32_t i = 0; i < m->count; i++) {
-        const struct change *c = &m->changes[i];
-        visible += c->main > m->compact || model_at(m, c->key, m->compact, m->count) == c;
+    for (uint32_t i = 0; i < m->k.count; i++) {
+        const struct kv_change *c = &m->k.changes[i];
+        visible +=
+            c->main > m->k.compact || kv_model_at(&m->k, c->key, m->k.compact, m->k.count) == c;
     }
     uint32_t records = 0;
     for (uint32_t i = 0; i < m->rig.rows_count; i++) {
         records += m->rig.rows[i].key.data[0] == 'r';
     }
     assert_int_equal(records, visible);
-    assert_true(m->compact < 0 || mvcc_compact_finished(m->rig.m, m->compact));
+    assert_true(m->k.compact < 0 || mvcc_compact_finished(m->rig.m, m->k.compact));
     assert_int_equal(mvcc_durable(m->rig.m), mvcc_applied(m->rig.m));
 }
 

@@ -77,8 +77,8 @@ static void test_rows_record_comes_back(void **state)
 static void test_rows_key_order_is_revision_order(void **state)
 {
     (void) state;
-    static const struct revision order[] = {{1, 0},   {1, 1},   {1, 255}, {1, 256},
-                                            {2, 0},   {255, 0}, {256, 0}, {256, UINT32_MAX},
+    static const struct revision order[] = {{1, 0},   {1, 1},        {1, 255}, {1, 256},
+                                            {2, 0},   {255, 0},      {256, 0}, {256, UINT32_MAX},
                                             {257, 0}, {INT64_MAX, 0}};
     uint8_t last[ROW_RECORD_KEY_SIZE] = {0};
     for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
@@ -152,7 +152,7 @@ static void test_rows_newer_format_is_version(void **state)
 static void test_rows_meta_comes_back_and_is_checked(void **state)
 {
     (void) state;
-    struct row_meta m = {9, 8, 7, -1, UINT64_C(0xfedcba9876543210), 5};
+    struct row_meta m = {9, 8, 7, -1, UINT64_C(0xfedcba9876543210), 5, 10, 11};
     struct row_meta back;
     uint8_t row[ROW_META_SIZE];
     row_meta_encode(&m, row);
@@ -167,10 +167,14 @@ static void test_rows_meta_comes_back_and_is_checked(void **state)
         assert_int_equal(row_meta_parse(bytes_of(row, size), &back), ERR_CORRUPT);
     }
     static const struct row_meta wrong[] = {
-        {1, 0, -1, -1, 0, 0}, /* revision below 1 */
-        {1, 5, 6, -1, 0, 0},  /* compacted beyond the revision */
-        {1, 5, -2, -2, 0, 0},
-        {1, 5, 3, 4, 0, 0}, /* swept beyond the compaction */
+        {.revision = 0, .compact_revision = -1, .swept_revision = -1}, /* revision below 1 */
+        {.revision = 5,
+         .compact_revision = 6,
+         .swept_revision = -1}, /* compacted beyond the revision */
+        {.revision = 5, .compact_revision = -2, .swept_revision = -2},
+        {.revision = 5,
+         .compact_revision = 3,
+         .swept_revision = 4}, /* swept beyond the compaction */
     };
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
         row_meta_encode(&wrong[i], row);

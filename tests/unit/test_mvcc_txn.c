@@ -179,7 +179,7 @@ static void test_txn_compare_operators(void **state)
 {
     (void) state;
     struct mvcc_rig rig;
-    rig_init(&rig, 0); /* values must be brought */
+    rig_init(&rig, 0);       /* values must be brought */
     rig_put(&rig, "a", "m"); /* 2 */
     rig_put(&rig, "b", "m"); /* 3 */
     rig_put(&rig, "b", "n"); /* 4: create 3, version 2 */
@@ -228,13 +228,13 @@ static void test_txn_compare_of_missing_keys_and_ranges(void **state)
     rig_put(&rig, "a", "m"); /* 2 */
     rig_put(&rig, "b", "m"); /* 3 */
     rig_put(&rig, "b", "n"); /* 4 */
-    for (int32_t operator = 0; operator <= 3; operator++) {
+    for (int32_t operator= 0; operator<= 3; operator++) {
         struct compare c = {.result = operator, .target = COMPARE_VALUE, .key = K("x")};
         assert_false(holds(&rig, c)); /* (obs) whatever the operator */
         c.range_end = K("z");
         assert_false(holds(&rig, c)); /* (obs) an empty range */
         c.target = COMPARE_VERSION;
-        assert_int_equal(holds(&rig, c), operator == COMPARE_EQUAL); /* (obs) 0 = 0 */
+        assert_int_equal(holds(&rig, c), operator== COMPARE_EQUAL); /* (obs) 0 = 0 */
     }
     struct compare all = {.key = K("a"), .range_end = K("c"), .target = COMPARE_MOD};
     all.result = COMPARE_GREATER;
@@ -268,10 +268,10 @@ static void test_txn_nested_compare_sees_state_before(void **state)
     struct txn_op then = put("b", "then");
     struct txn_op other = put("b", "else");
     struct txn_request inner = {&is_one, 1, &then, 1, &other, 1};
-    EXPECT(&rig, "txn then {\nput rev=3\ntxn then {\nput rev=3\n} rev=0\n} rev=3\n",
-           put("a", "2"), nested(&inner));
-    EXPECT(&rig, "txn then {\nput rev=4\ntxn else {\nput rev=4\n} rev=0\n} rev=4\n",
-           put("a", "1"), nested(&inner));
+    EXPECT(&rig, "txn then {\nput rev=3\ntxn then {\nput rev=3\n} rev=0\n} rev=3\n", put("a", "2"),
+           nested(&inner));
+    EXPECT(&rig, "txn then {\nput rev=4\ntxn else {\nput rev=4\n} rev=0\n} rev=4\n", put("a", "1"),
+           nested(&inner));
     rig_release(&rig);
 }
 
@@ -346,9 +346,8 @@ static void test_txn_subs_count_changes_in_order(void **state)
     rig_init(&rig, 0);
     rig_put(&rig, "x", "1");
     rig_put(&rig, "y", "1");
-    EXPECT(&rig,
-           "txn then {\nput rev=4\ndelete deleted=2 rev=4\nput rev=4\n} rev=4\n", put("a", "1"),
-           del("x", "z"), put("b", "1"));
+    EXPECT(&rig, "txn then {\nput rev=4\ndelete deleted=2 rev=4\nput rev=4\n} rev=4\n",
+           put("a", "1"), del("x", "z"), put("b", "1"));
     rig_settle(&rig);
     for (int64_t sub = 0; sub < 5; sub++) {
         struct revision r = {4, sub};

@@ -227,8 +227,9 @@ static struct session_table *disk_read(const struct disk *d, uint32_t clients_ma
     struct session_table *t = session_table_new(clients_max);
     session_restore_clock(t, clock);
     for (uint32_t i = 0; i < d->count; i++) {
-        assert_int_equal(
-            session_restore_row(t, d->rows[i].id, bytes_of(d->rows[i].row, d->rows[i].size)), OK);
+        assert_int_equal(session_restore_row(t, d->rows[i].id,
+                                             bytes_of(d->rows[i].row, d->rows[i].size)),
+                         OK);
     }
     assert_int_equal(session_restore_done(t), OK);
     return t;
