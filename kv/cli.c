@@ -26,8 +26,10 @@ enum {
 #define ARENA_LIMIT ((size_t) 2 * 1024 * 1024 * 1024)
 
 static const struct cli_command *const commands[] = {
-    &cli_put,    &cli_get,     &cli_del,  &cli_txn,     &cli_compact,    &cli_serve,
-    &cli_status, &cli_members, &cli_help, &cli_version, &cli_completion,
+    &cli_put,     &cli_get,        &cli_del,          &cli_txn,
+    &cli_compact, &cli_cluster_up, &cli_cluster_down, &cli_cluster_status,
+    &cli_serve,   &cli_status,     &cli_members,      &cli_help,
+    &cli_version, &cli_completion,
 };
 
 const struct cli_command *cli_command_at(uint32_t i)

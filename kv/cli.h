@@ -22,6 +22,7 @@ enum cli_exit {
 struct cli_env {
     const char *endpoints; /* SYNOD_ENDPOINTS, or NULL */
     const char *program;   /* path to run this program again */
+    const char *name;      /* how the user called it, for hints */
     uint64_t seed;
 };
 

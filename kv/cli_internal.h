@@ -54,6 +54,7 @@ struct cli {
 };
 
 extern const struct cli_command cli_serve, cli_status, cli_members;
+extern const struct cli_command cli_cluster_up, cli_cluster_down, cli_cluster_status;
 extern const struct cli_command cli_put, cli_get, cli_del, cli_txn, cli_compact;
 
 /* All commands; NULL past the end. */
@@ -119,6 +120,8 @@ struct cli_node_status {
  * not of what they answered. */
 int cli_ask_status(struct cli *cli, struct cli_node_status *rows);
 void cli_print_status(struct cli *cli, const struct cli_node_status *rows);
+/* CLI_OK when all have answered. */
+int cli_status_exit(const struct cli *cli, const struct cli_node_status *rows);
 
 /* ---- cli_output.c ---- */
 

@@ -234,7 +234,7 @@ static void print_status_json(struct cli *cli, const struct cli_node_status *row
 }
 
 /* All reachable: 0. None: as for any other command. Some: 1. */
-static int status_exit(const struct cli *cli, const struct cli_node_status *rows)
+int cli_status_exit(const struct cli *cli, const struct cli_node_status *rows)
 {
     uint32_t good = 0;
     uint32_t unreachable = 0;
@@ -266,7 +266,7 @@ static int run_status(struct cli *cli, const struct cli_args *args)
     } else {
         cli_print_status(cli, rows);
     }
-    return status_exit(cli, rows);
+    return cli_status_exit(cli, rows);
 }
 
 const struct cli_command cli_status = {
@@ -275,10 +275,11 @@ const struct cli_command cli_status = {
     .arguments = "",
     .summary = "what every node says of itself, as a table",
     .description =
-        "One row for each of --endpoints. TERM is the term or the highest ballot (round.node), LEADER the id "
-        "of\nthe node it follows, LAG how many entries it has not applied that some node knows to "
-        "be\ncommitted. Nodes that have applied the same index have the same STATE HASH. An "
-        "endpoint\nwithout an answer is a row with its error, and the exit code is then not 0.\n",
+        "One row for each of --endpoints. TERM is the term or the highest ballot (round.node), "
+        "LEADER\nthe id of the node it follows, LAG how many entries it has not applied that some "
+        "node knows\nto be committed. Nodes that have applied the same index have the same STATE "
+        "HASH. An\nendpoint without an answer is a row with its error, and the exit code is then "
+        "not 0.\n",
     .examples = "  synod status --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379\n"
                 "  synod status -w json | jq '.[].Status.leader'\n",
     .client = true,

@@ -320,7 +320,12 @@ void client_conn_flush(struct client_conn *c)
 {
     /* A socket that breaks meanwhile stays in the list until its close callback. */
     LIST_FOR_EACH(&c->sockets, node) {
-        socket_flush(list_entry(node, struct conn_socket, node));
+        struct conn_socket *s = list_entry(node, struct conn_socket, node);
+
+        socket_flush(s);
+        if (s != c->current && s->grpc != NULL && s->writing == 0 && grpc_calls(s->grpc) == 0) {
+            socket_close(s); /* sent away, and its calls have ended */
+        }
     }
 }
 

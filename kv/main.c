@@ -25,6 +25,7 @@ int main(int argc, char **argv)
     const struct cli_env env = {
         .endpoints = getenv("SYNOD_ENDPOINTS"),
         .program = "/proc/self/exe",
+        .name = argc > 0 ? argv[0] : "synod",
         .seed = make_seed(),
     };
 
