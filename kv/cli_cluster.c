@@ -42,8 +42,7 @@ static const struct cli_flag up_flags[] = {
     [UP_DIR] = {"dir", 0, FLAG_TEXT, "DIR", "data, logs and pid files (default ./synod-data)",
                 NULL},
     [UP_BASE_PORT] = {"base-port", 0, FLAG_NUMBER, "PORT",
-                      "clients on PORT, PORT+2, ..., peers on PORT+1, PORT+3, ... (default: "
-                      "clients on 2379, 22379, 32379, ..., peers one above)",
+                      "clients on PORT, PORT+2, ..., peers one above (default 2379, 22379, ...)",
                       NULL},
     [UP_DETACH] = {"detach", 'd', FLAG_SWITCH, NULL, "return when the cluster is ready", NULL},
     [UP_FRESH] = {"fresh", 0, FLAG_SWITCH, NULL, "first delete the data that is in DIR", NULL},

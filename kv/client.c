@@ -32,6 +32,7 @@ enum {
     PROBE_TIMEOUT_MS = 2000,
     PROBE_ARENA = 64 * 1024,
     TEXT_MAX = 512,
+    REASON_MAX = 256,
     BACKOFF_SHIFT_MAX = 16,
 };
 
@@ -79,8 +80,9 @@ struct endpoint {
     struct list waiting; /* calls */
     uint8_t kind;        /* enum server_kind, of this connection */
     bool probing;
-    uint32_t failures;  /* to connect, in a row */
-    struct timer retry; /* set: no attempt to connect before it fires */
+    uint32_t failures;       /* to connect, in a row */
+    char reason[REASON_MAX]; /* why the last connection ended */
+    struct timer retry;      /* set: no attempt to connect before it fires */
 };
 
 struct client {
@@ -581,12 +583,14 @@ static void on_end(void *ctx, struct grpc *g, uint32_t id, int status, struct by
                    bool refused)
 {
     struct call *call = grpc_call_user(g, id);
+    const struct endpoint *e;
 
     (void) ctx;
     if (call == NULL) {
         return;
     }
     ASSERT(call->state == CALL_SENT && call->grpc == g);
+    e = &call->client->endpoints[call->endpoint];
     call->grpc = NULL;
     timer_clear(&call->client->wheel, &call->step);
     call->result.status = status;
@@ -597,6 +601,9 @@ static void on_end(void *ctx, struct grpc *g, uint32_t id, int status, struct by
     blob_unref(call->result.message);
     call->result.message = NULL;
     set_text(call, text);
+    if (status == GRPC_UNAVAILABLE && client_conn_grpc(e->conn) != g && e->reason[0] != '\0') {
+        set_text(call, bytes_str(e->reason)); /* says more than "lost" */
+    }
     if (status == GRPC_OK) {
         call->result.status = GRPC_INTERNAL;
         set_text(call, bytes_str("the answer has no message"));
@@ -627,9 +634,16 @@ static void attempt_timed_out(struct call *call)
 static void call_timed_out(struct call *call)
 {
     bool unknown = call->maybe || (call->request.write && call->state == CALL_SENT);
+    char before[TEXT_MAX];
 
-    if (call->state == CALL_SENT || call->text[0] == '\0') {
+    if (call->text[0] == '\0') {
         set_text(call, bytes_str(call->result.attempts == 0 ? "no connection" : "no answer"));
+    } else if (call->state == CALL_SENT) {
+        memcpy(before, call->text, sizeof(before));
+        /* A longer text is cut. */
+        (void) snprintf(call->text, TEXT_MAX, "no answer; before that: %.400s", before);
+    }
+    if (call->state == CALL_SENT) {
         call->result.status = GRPC_DEADLINE_EXCEEDED;
     }
     finish(call, call->result.attempts == 0 ? CLIENT_UNREACHABLE : CLIENT_TIMED_OUT, unknown);
@@ -680,6 +694,7 @@ static void on_down(void *ctx, bool was_up, const char *reason)
     }
     timer_set(&c->wheel, &e->retry, now_us() + backoff_us(c, was_up ? 0 : e->failures));
     e->failures += !was_up;
+    (void) snprintf(e->reason, sizeof(e->reason), "%s", reason); /* a longer one is cut */
     if (c->current == e->index) {
         c->current = (c->current + 1) % c->endpoints_count;
     }

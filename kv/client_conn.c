@@ -268,8 +268,6 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *read)
     if (err != OK) {
         socket_flush(s); /* what the server should hear about it */
         socket_broke(s, "%s", "what answers there does not speak gRPC (HTTP/2)");
-    } else if (grpc_finished(s->grpc)) {
-        socket_broke(s, "%s", "the server ended the connection");
     }
 }
 
@@ -323,7 +321,10 @@ void client_conn_flush(struct client_conn *c)
         struct conn_socket *s = list_entry(node, struct conn_socket, node);
 
         socket_flush(s);
-        if (s != c->current && s->grpc != NULL && s->writing == 0 && grpc_calls(s->grpc) == 0) {
+        if (!s->closing && s->grpc != NULL && grpc_finished(s->grpc)) {
+            socket_broke(s, "%s", "the server ended the connection, or does not speak gRPC");
+        } else if (s != c->current && s->grpc != NULL && s->writing == 0 &&
+                   grpc_calls(s->grpc) == 0) {
             socket_close(s); /* sent away, and its calls have ended */
         }
     }
