@@ -402,10 +402,10 @@ void log_mark_stable(struct log *l, const struct log_write *write, uint64_t belo
             continue;
         }
         struct slot *s = ring_at(l, entry->index);
-        if (s->state == SLOT_EMPTY || !value_same(s->value, entry->value)) {
-            continue;
-        }
-        if (s->state == SLOT_CHOSEN || s->epoch == entry->epoch) {
+        /* The epoch too, chosen or not: a write between this one and that of the slot's epoch may
+         * put another value, accepted in vain, over this one. */
+        if (s->state != SLOT_EMPTY && s->epoch == entry->epoch &&
+            value_same(s->value, entry->value)) {
             s->stable = true;
         }
     }

@@ -93,9 +93,11 @@ MUST_USE int log_choose(struct log *l, const struct entry *entry);
 /* Raft: all up to index are chosen. Never moves back; index <= last is asserted. */
 void log_commit_to(struct log *l, uint64_t index);
 
-/* This write became durable: marks each slot below `below` that still has what was written (epoch
- * and value; the value alone once the slot is chosen). `below` is the lowest cut asked for by any
- * later write (UINT64_MAX: none): what is cut and put again later is not durable by this write. */
+/* This write became durable: marks each slot below `below` that still has what was written, epoch
+ * and value. (The value alone would not do, not even of a chosen slot: accepted, replaced by
+ * another one and then chosen after all, it is in the store only when the third write is.) `below`
+ * is the lowest cut asked for by any later write (UINT64_MAX: none): what is cut and put again
+ * later is not durable by this write. */
 void log_mark_stable(struct log *l, const struct log_write *write, uint64_t below);
 
 /* Applied by the state machine; index <= commit. Lets memory go. */

@@ -152,6 +152,29 @@ static void test_log_stable_ignores_what_was_replaced(void **state)
     log_free(l);
 }
 
+/* R6, D2: a value accepted, displaced by another one and chosen after all is durable here only when
+ * the last of the three writes is: after the first, the next one may still put the other value over
+ * it, and a restart or a reader of the store would take that one for what was chosen (P1). */
+static void test_log_stable_chosen_slot_waits_for_its_newest_write(void **state)
+{
+    (void) state;
+    struct log *l = log_new(1 << 20, 1000, NOTHING);
+    struct log_write *writes[3];
+    assert_int_equal(put_by(log_accept, l, (struct log_pos){1, 5}, 42), OK);
+    writes[0] = write_of(l, 1, 1);
+    assert_int_equal(put_by(log_accept, l, (struct log_pos){1, 6}, 77), OK);
+    writes[1] = write_of(l, 1, 1);
+    assert_int_equal(put_by(log_choose, l, (struct log_pos){1, 7}, 42), OK);
+    writes[2] = write_of(l, 1, 1);
+    assert_int_equal(log_commit(l), 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        log_mark_stable(l, writes[i], UINT64_MAX);
+        assert_int_equal(log_stable(l), i == 2 ? 1 : 0);
+        log_write_free(writes[i]);
+    }
+    log_free(l);
+}
+
 static void test_log_window_is_bounded_until_applied_and_stable(void **state)
 {
     (void) state;
@@ -360,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_log_truncate_cuts_the_suffix),
         cmocka_unit_test(test_log_truncate_of_committed_aborts),
         cmocka_unit_test(test_log_stable_ignores_what_was_replaced),
+        cmocka_unit_test(test_log_stable_chosen_slot_waits_for_its_newest_write),
         cmocka_unit_test(test_log_window_is_bounded_until_applied_and_stable),
         cmocka_unit_test(test_log_evicts_by_memory_oldest_first),
         cmocka_unit_test(test_log_holes_and_chosen_prefix),
