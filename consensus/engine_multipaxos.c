@@ -28,8 +28,8 @@
  *     TIMEOUT_NOW       leader -> successor  epoch = ballot given up                  (transfer)
  *
  * A leader's `commit` under ballot b says: all up to it is chosen, under ballots <= b. So whoever
- * accepted a slot under b holds the chosen value. A leader that meets any higher ballot, in an
- * entry too, steps down before it says more.
+ * accepted a slot under b holds the chosen value. A leader or candidate that meets any higher
+ * ballot, in an entry too, steps down before it says more.
  *
  * Partial partitions (experiments.md E8, E9). Safety never depends on what follows; liveness does:
  *
@@ -275,9 +275,9 @@ static void on_nack(struct multipaxos *mp, const struct message *m)
 static void on_chosen(struct multipaxos *mp, const struct message *m)
 {
     for (uint32_t k = 0; k < m->entries_count; k++) {
-        if (mp->role == ROLE_LEADER && m->entries[k].epoch > mp->lead.ballot) {
-            mp_on_higher(mp, m->entries[k].epoch, "chosen under a higher ballot");
-        }
+        /* Also while we only stand for election: promises on their way could still make us lead
+         * under our lower ballot, and our commit index would speak for slots above it. */
+        mp_on_higher(mp, m->entries[k].epoch, "chosen under a higher ballot");
     }
     if (m->type == MSG_PAXOS_LEARN_REPLY) {
         learner_on_learn_reply(&mp->learner, &mp->e, m);

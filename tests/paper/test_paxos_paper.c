@@ -570,6 +570,42 @@ static void test_paper_nack_ends_leadership(void **state)
     puppet_release(p);
 }
 
+/* P1, P3: a leader's commit index says "chosen under my ballot or a lower one", by which others
+ * choose what they accepted under that ballot or a higher one. So a candidate that learns a value
+ * chosen above its ballot must not come to lead under it, though a majority once promised. */
+static void test_paper_candidate_that_learns_of_a_higher_ballot_does_not_lead(void **state)
+{
+    (void) state;
+    struct puppet *p = start("multipaxos", 5);
+    struct log_pos pos = {0, 0};
+    for (uint32_t i = 0; i < 100 && pos.epoch == 0; i++) {
+        puppet_greet(p, UINT64_MAX, 0);
+        pos = prepared(p);
+        puppet_run(p, pos.epoch == 0 ? p->options.heartbeat_us / 4 : 0);
+    }
+    assert_int_equal(role(p), ROLE_CANDIDATE);
+    /* Node 5 accepted 77 under a ballot in between; 42 was then chosen by 2, 3 and 4. */
+    const uint64_t higher = ballot(ballot_round(pos.epoch) + 2, 3);
+    struct message *m = puppet_message(p, MSG_PAXOS_LEARN_REPLY, 3);
+    m->pos.index = 1;
+    m->commit = 1;
+    puppet_add(m, (struct log_pos){1, higher}, 42);
+    puppet_step(p, m);
+    assert_int_equal(log_commit(p->log), 1);
+    puppet_forget(p);
+    /* The promises of 2 and 4 were sent before all that. */
+    promise(p, 2, pos.epoch, (struct log_pos){1, 0}, UINT64_MAX);
+    promise(p, 4, pos.epoch, (struct log_pos){1, 0}, UINT64_MAX);
+    assert_int_not_equal(role(p), ROLE_LEADER);
+    assert_int_equal(puppet_count(p, MSG_PAXOS_CHOSEN), 0);
+    while ((m = puppet_sent(p, MSG_PAXOS_HEARTBEAT, 5)) != NULL) {
+        assert_int_equal(m->epoch, 0);
+        message_free(m);
+    }
+    assert_true(puppet_elect(p) > higher);
+    puppet_release(p);
+}
+
 /* A read without a leader: the highest slot in use at any of a quorum, its own included; and what
  * nobody finishes up to there, this node does. */
 static void test_paper_quorum_read_takes_the_highest_slot(void **state)
@@ -665,6 +701,7 @@ int main(void)
         cmocka_unit_test(test_paper_unheard_node_takes_no_slot),
         cmocka_unit_test(test_paper_reads_wait_for_barrier_and_confirmation),
         cmocka_unit_test(test_paper_nack_ends_leadership),
+        cmocka_unit_test(test_paper_candidate_that_learns_of_a_higher_ballot_does_not_lead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
