@@ -49,7 +49,9 @@ struct raft_peer {
     uint64_t progress_us; /* when what is under way was sent, or last shown to move */
     uint64_t round;       /* newest heartbeat round it answered */
     uint64_t load_id;     /* entries for it are being read back; 0: no */
-    uint64_t *inflight;   /* ring of inflight_max: last index of each unanswered append */
+    /* the entry before `next`, when it came back alone because it fills a message by itself */
+    struct log_pos loaded_prev;
+    uint64_t *inflight; /* ring of inflight_max: last index of each unanswered append */
     uint32_t inflight_head;
     uint32_t inflight_count;
 };

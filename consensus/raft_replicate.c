@@ -106,11 +106,13 @@ static void send_append(struct raft *r, uint32_t rank, struct message *m)
     engine_send_now(&r->base, m);
 }
 
-/* Asks for what is missing in memory: the entries from next on, and the one before. */
+/* Asks for what is missing in memory: the entries from next on, and the one before unless its epoch
+ * is known: it may be as large as a whole message, and nothing would come after it. */
 static void load(struct raft *r, struct raft_peer *peer)
 {
     uint64_t trimmed = log_trimmed(r->base.log).index;
-    uint64_t first = peer->next - 1 > trimmed ? peer->next - 1 : peer->next;
+    bool known = peer->next - 1 <= trimmed || peer->next - 1 == peer->loaded_prev.index;
+    uint64_t first = known ? peer->next : peer->next - 1;
     uint64_t last = u64_max(first, log_mem_first(r->base.log) - 1);
     peer->load_id = engine_load(&r->base, first, last, r->base.options.message_bytes_max);
 }
@@ -356,8 +358,15 @@ void raft_loaded(struct raft *r, uint64_t load_id, int err, const struct entry *
         return;
     }
     struct log_pos prev = log_trimmed(r->base.log);
+    if (peer->loaded_prev.index + 1 == peer->next && peer->loaded_prev.index != 0) {
+        prev = peer->loaded_prev;
+    }
     if (entries[0].index + 1 == peer->next) {
         prev = (struct log_pos){.index = entries[0].index, .epoch = entries[0].epoch};
+        peer->loaded_prev = prev; /* committed long ago: this never changes */
+        if (count == 1 && log_mem_first(r->base.log) > peer->next) {
+            return; /* flush asks for what follows */
+        }
         entries++;
         count--;
     } else if (entries[0].index != peer->next || prev.index + 1 != peer->next) {
