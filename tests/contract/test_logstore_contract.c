@@ -258,6 +258,26 @@ static void test_logstore_new_recovers_empty(void **state)
 
 /* ---- writing ---- */
 
+/* The rows of entries and promises that are really there. */
+static uint32_t rows_on_disk(struct fixture *f)
+{
+    struct store *rows = NULL;
+    struct store_iter *it = NULL;
+    uint32_t count = 0;
+    const struct store_options options = {.memory = f->disk};
+    int rc = store_open(store_by_name(f->ops->name), f->path, &options, &rows, NULL);
+    ASSERT(rc == OK);
+    rc = store_iter_new(rows, true, &it);
+    ASSERT(rc == OK);
+    for (store_iter_seek(it, bytes_str("")); store_iter_valid(it); store_iter_next(it)) {
+        uint8_t tag = store_iter_key(it).data[0];
+        count += tag == LOGROW_ENTRY || tag == LOGROW_PROMISE ? 1 : 0;
+    }
+    store_iter_free(it);
+    store_close(rows);
+    return count;
+}
+
 static void test_logstore_write_is_recovered(void **state)
 {
     struct fixture *f = *state;
@@ -433,6 +453,7 @@ static void test_logstore_promises_come_back(void **state)
     s = reopen(f, s);
     assert_string_equal(contents(f, s), "11@4 12@4 |p11=11534336");
     logstore_close(s);
+    assert_int_equal(rows_on_disk(f), 3);
 }
 
 /* ---- trimming ---- */
@@ -511,26 +532,37 @@ static void test_logstore_write_below_trimmed_is_left_out(void **state)
     s = reopen(f, s);
     assert_string_equal(contents(f, s), " |p5=99");
     logstore_close(s);
+    assert_int_equal(rows_on_disk(f), 1); /* Not just hidden: nobody would ever delete them. */
 }
 
-/* The rows of entries and promises that are really there. */
-static uint32_t rows_on_disk(struct fixture *f)
+static void test_logstore_raft_truncate_below_trimmed_keeps_position(void **state)
 {
-    struct store *rows = NULL;
-    struct store_iter *it = NULL;
-    uint32_t count = 0;
-    const struct store_options options = {.memory = f->disk};
-    int rc = store_open(store_by_name(f->ops->name), f->path, &options, &rows, NULL);
-    ASSERT(rc == OK);
-    rc = store_iter_new(rows, true, &it);
-    ASSERT(rc == OK);
-    for (store_iter_seek(it, bytes_str("")); store_iter_valid(it); store_iter_next(it)) {
-        uint8_t tag = store_iter_key(it).data[0];
-        count += tag == LOGROW_ENTRY || tag == LOGROW_PROMISE ? 1 : 0;
+    struct fixture *f = *state;
+    struct logstore *s = must_open(f, true);
+    append(s, 1, 1, 6);
+    assert_int_equal(logstore_trim(s, pos(4, 1)), OK);
+    struct log_write *w = log_write_new();
+    w->truncate_from = 2;
+    write_entry(w, pos(5, 2), 2000005, 60);
+    assert_int_equal(write_one(s, w), OK);
+    s = reopen(f, s);
+    assert_string_equal(contents(f, s), "5@2");
+    logstore_close(s);
+}
+
+/* Two snapshots in a row, while rows of the log before them still wait to be deleted. */
+static void test_logstore_trim_jumps_delete_only_what_was_there(void **state)
+{
+    struct fixture *f = *state;
+    struct logstore *s = must_open(f, true);
+    for (uint64_t i = 0; i < 50; i++) {
+        append(s, 1, i * 100 + 1, i * 100 + 100);
     }
-    store_iter_free(it);
-    store_close(rows);
-    return count;
+    assert_int_equal(logstore_trim(s, pos(UINT64_C(1) << 40, 7)), OK);
+    assert_int_equal(logstore_trim(s, pos(UINT64_C(1) << 50, 8)), OK);
+    append(s, 9, (UINT64_C(1) << 50) + 1, (UINT64_C(1) << 50) + 2);
+    logstore_close(s);
+    assert_int_equal(rows_on_disk(f), 2);
 }
 
 static void test_logstore_trimmed_rows_go_with_later_writes(void **state)
@@ -545,6 +577,7 @@ static void test_logstore_trimmed_rows_go_with_later_writes(void **state)
     log_write_promise(w, (struct slot_promise){.index = 4500, .ballot = 99});
     log_write_promise(w, (struct slot_promise){.index = 4990, .ballot = 99});
     assert_int_equal(write_one(s, w), OK);
+    s = reopen(f, s); /* What is there is known again. */
     assert_int_equal(logstore_trim(s, pos(4980, 1)), OK);
     assert_string_equal(read_back(s, 4980, 5000, 1), "ERR_COMPACTED");
     s = reopen(f, s);
@@ -850,7 +883,13 @@ static int open_and_recover(struct fixture *f)
     if (rc == OK) {
         logstore_recovery_release(&r);
     }
+    /* What is below the part that is wanted is checked all the same. */
+    int tail = logstore_recover(s, 1000000, &r, &f->error);
+    if (tail == OK) {
+        logstore_recovery_release(&r);
+    }
     logstore_close(s);
+    assert_int_equal(tail, rc);
     return rc;
 }
 
@@ -1017,6 +1056,8 @@ int main(void)
         CONTRACT_TEST(test_logstore_trim_drops_prefix),
         CONTRACT_TEST(test_logstore_trim_above_last_moves_log),
         CONTRACT_TEST(test_logstore_write_below_trimmed_is_left_out),
+        CONTRACT_TEST(test_logstore_raft_truncate_below_trimmed_keeps_position),
+        CONTRACT_TEST(test_logstore_trim_jumps_delete_only_what_was_there),
         CONTRACT_TEST(test_logstore_trimmed_rows_go_with_later_writes),
         CONTRACT_TEST(test_logstore_read_gives_range),
         CONTRACT_TEST(test_logstore_read_stops_at_bytes),

@@ -28,6 +28,7 @@
 #include "base/mem.h"
 #include "kv/leveldb_check.h"
 #include "kv/store.h"
+#include "kv/store_dir.h"
 #include "tests/support/syscalls.h"
 #include "tests/support/tempdir.h"
 
@@ -289,6 +290,28 @@ static void test_store_leveldb_damaged_table_is_corrupt(void **state)
     store_close(s);
 }
 
+/* Without paranoid_checks a compaction copies a flipped bit into a new table, with a good checksum:
+ * from then on it is data for everybody. */
+static void test_store_leveldb_compaction_does_not_launder_damage(void **state)
+{
+    struct fixture *f = *state;
+    struct store *s = NULL;
+    int rc = OK;
+    make_with_table(f);
+    char table[TEMPDIR_PATH_MAX];
+    assert_true(tempdir_find(f->path, NULL, ".ldb", 0, table));
+    file_flip(table, 5000, 0x04);
+    const struct store_options options = {.write_buffer_size = 64 << 10};
+    assert_int_equal(store_open(store_by_name("leveldb"), f->path, &options, &s, NULL), OK);
+    /* Tables that overlap the damaged one, until they must be merged. */
+    for (uint32_t i = 0; i < 4000 && rc == OK; i++) {
+        rc = put_row(s, i % 2 == 0 ? 0 : ROWS - 1, 4000, false);
+    }
+    store_close(s);
+    assert_int_equal(rc, ERR_CORRUPT);
+    assert_int_equal(read_prefix(f, f->path), ERR_CORRUPT);
+}
+
 /* ---- fact 3: a missing CURRENT is an empty database, for who lets LevelDB create one ---- */
 
 static void test_leveldb_with_create_if_missing_forgets_everything(void **state)
@@ -422,8 +445,50 @@ static void test_store_leveldb_zeroed_block_is_corrupt(void **state)
         assert_int_equal(read_prefix(f, f->copy), ERR_CORRUPT);
     }
     copy_store(f);
+    file_zero(copy_file(f, NULL, ".log"), 0, 32768); /* a whole block */
+    assert_int_equal(read_prefix(f, f->copy), ERR_CORRUPT);
+    copy_store(f);
+    file_cut(copy_file(f, NULL, ".log"), 20000); /* all in one block */
+    file_zero(copy_file(f, NULL, ".log"), 0, 4096);
+    assert_int_equal(read_prefix(f, f->copy), ERR_CORRUPT);
+    copy_store(f);
     file_zero(copy_file(f, NULL, ".log"), 0, size);
     assert_int_equal(read_prefix(f, f->copy), 0); /* All zeros: as if nothing was ever written. */
+}
+
+/* As above, where the next block begins with a record of its own and so gives nothing away. */
+static void test_store_leveldb_zeroed_first_block_is_corrupt(void **state)
+{
+    struct fixture *f = *state;
+    struct store *s = must_open(f, f->path, true);
+    const size_t value_size = 32768 - 7 - 12 - 1 - 1 - 4 - 3; /* fills a block to its last byte */
+    assert_int_equal(put_row(s, 0, value_size, true), OK);
+    put_rows(s, 1, 3);
+    store_close(s);
+    copy_store(f);
+    assert_int_equal(leveldb_check(f->copy, NULL), OK);
+    file_zero(copy_file(f, NULL, ".log"), 0, 32768);
+    assert_int_equal(leveldb_check(f->copy, NULL), ERR_CORRUPT);
+}
+
+/* A fragment in the wrong place has a good checksum. */
+static void test_store_leveldb_misplaced_block_is_corrupt(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t block[32768];
+    struct store *s = must_open(f, f->path, true);
+    assert_int_equal(put_row(s, 0, 100000, true), OK); /* FIRST, MIDDLE, MIDDLE, LAST */
+    put_rows(s, 1, 400);
+    store_close(s);
+    static const off_t moves[][2] = {{1, 0}, {0, 1}};
+    for (size_t i = 0; i < ARRAY_SIZE(moves); i++) {
+        copy_store(f);
+        int fd = open(copy_file(f, NULL, ".log"), O_RDWR);
+        assert_int_equal(pread(fd, block, sizeof block, moves[i][0] * 32768), sizeof block);
+        assert_int_equal(pwrite(fd, block, sizeof block, moves[i][1] * 32768), sizeof block);
+        close(fd);
+        assert_int_equal(leveldb_check(f->copy, NULL), ERR_CORRUPT);
+    }
 }
 
 /* D4, D8: a crash cuts the write-ahead file anywhere; what is left is a prefix. */
@@ -690,6 +755,32 @@ static void test_store_leveldb_create_refuses_strange_leftovers(void **state)
     assert_int_equal(access(inner, F_OK), 0);
 }
 
+/* The directory itself, without LevelDB behind it. */
+static void test_store_dir_second_open_is_locked(void **state)
+{
+    struct fixture *f = *state;
+    struct store_dir *first = NULL;
+    struct store_dir *second = NULL;
+    assert_int_equal(store_dir_create(f->path, &first, NULL), OK);
+    assert_int_equal(store_dir_create(f->path, &second, NULL), ERR_LOCKED);
+    char file[TEMPDIR_PATH_MAX];
+    (void) snprintf(file, sizeof file, "%.400s/data", store_dir_path(first));
+    file_write(file, "12345");
+    assert_int_equal(store_dir_open(f->path, "data", &second, NULL), ERR_NOT_FOUND);
+    assert_int_equal(store_dir_commit(first, NULL), OK);
+    assert_string_equal(store_dir_path(first), f->path);
+    assert_int_equal(store_dir_size(first), 5);
+    assert_int_equal(store_dir_open(f->path, "data", &second, NULL), ERR_LOCKED);
+    store_dir_close(first);
+    assert_int_equal(store_dir_open(f->path, "data", &second, NULL), OK);
+    store_dir_close(second);
+    second = NULL;
+    assert_int_equal(store_dir_open(f->path, "marker", &second, &f->error), ERR_CORRUPT);
+    assert_true(error_mentions(f, "marker"));
+    assert_null(second);
+    store_dir_close(NULL);
+}
+
 static void test_store_leveldb_create_in_missing_parent_names_remedy(void **state)
 {
     struct fixture *f = *state;
@@ -868,6 +959,7 @@ int main(void)
         STORE_TEST(test_store_leveldb_damaged_last_record_is_corrupt),
         STORE_TEST(test_leveldb_without_verify_checksums_returns_flipped_bit),
         STORE_TEST(test_store_leveldb_damaged_table_is_corrupt),
+        STORE_TEST(test_store_leveldb_compaction_does_not_launder_damage),
         STORE_TEST(test_leveldb_with_create_if_missing_forgets_everything),
         STORE_TEST(test_store_leveldb_missing_current_is_not_an_empty_store),
         STORE_TEST(test_store_leveldb_missing_file_is_corrupt),
@@ -876,6 +968,8 @@ int main(void)
         STORE_TEST(test_leveldb_missing_log_is_not_noticed),
         STORE_TEST(test_store_leveldb_flip_anywhere_is_corrupt),
         STORE_TEST(test_store_leveldb_zeroed_block_is_corrupt),
+        STORE_TEST(test_store_leveldb_zeroed_first_block_is_corrupt),
+        STORE_TEST(test_store_leveldb_misplaced_block_is_corrupt),
         STORE_TEST(test_store_leveldb_cut_log_is_a_prefix),
         STORE_TEST(test_store_leveldb_torn_older_log_is_corrupt),
         STORE_TEST(test_store_leveldb_cut_table_or_manifest_is_never_wrong_data),
@@ -886,6 +980,7 @@ int main(void)
         STORE_TEST(test_store_leveldb_half_made_directory_is_not_found),
         STORE_TEST(test_store_leveldb_create_where_something_is_touches_nothing),
         STORE_TEST(test_store_leveldb_create_refuses_strange_leftovers),
+        STORE_TEST(test_store_dir_second_open_is_locked),
         STORE_TEST(test_store_leveldb_create_in_missing_parent_names_remedy),
         STORE_TEST(test_store_leveldb_trailing_slash_is_the_same_store),
         STORE_TEST(test_store_leveldb_lock_of_other_process_is_locked),
