@@ -215,7 +215,7 @@ static void test_mvcc_client_retry_gets_the_same_bytes(void **state)
     rig_put(&rig, "b", "2");
     struct range_request sorted = {.key = K("a"), .range_end = K("z"), .limit = 2};
     sorted.sort_target = SORT_VALUE;
-    sorted.sort_order = SORT_DESCEND;
+    sorted.sort_order = SORT_ASCEND; /* not the order of keys: a has the larger value */
     struct range_request keys = {.key = K("a"), .range_end = K("z"), .keys_only = true};
     struct range_request count = {.key = K("a"), .range_end = K("z"), .count_only = true};
     struct range_request old = {.key = K("b"), .revision = 3};
@@ -536,13 +536,14 @@ static void test_mvcc_hash_depends_on_every_change(void **state)
 static void fill_disk(struct mvcc_rig *rig)
 {
     rig_init(rig, 0);
+    rig_put(rig, "z", "alone: no other row tells of this one");
     rig_put(rig, "a", "1");
     rig_put(rig, "b", "1");
     rig_put(rig, "a", "2");
     rig_delete(rig, "a", "c");
     rig_put(rig, "b", "2");
     rig_put(rig, "b", "3");
-    assert_int_equal(rig_compact(rig, 3), OK);
+    assert_int_equal(rig_compact(rig, 4), OK);
     struct put_request r = {.key = K("c"), .value = K("client")};
     struct rig_entry e = rig_put_entry(rig, &r);
     e.session = CLIENT;
