@@ -370,7 +370,12 @@ int log_choose(struct log *l, const struct entry *entry)
         return ERR_LIMIT;
     }
     if (s->state != SLOT_EMPTY && value_same(s->value, entry->value)) {
-        s->epoch = u64_max(s->epoch, entry->epoch); /* the value may be durable already */
+        if (entry->epoch > s->epoch) {
+            /* The value may be durable already, but under a ballot that proves nothing. */
+            s->epoch = entry->epoch;
+            s->stable = false;
+            l->stable = u64_min(l->stable, entry->index - 1);
+        }
     } else {
         ASSERT(s->state != SLOT_CHOSEN); /* P1: one value for ever */
         slot_set(l, s, entry);

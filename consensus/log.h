@@ -86,8 +86,10 @@ MUST_USE int log_accept(struct log *l, const struct entry *entry);
 MUST_USE int log_promise(struct log *l, struct slot_promise promise);
 
 /* Paxos: marks a slot chosen, with the value that was chosen (may differ from what was accepted
- * here), and moves commit over the contiguous prefix. A second value for a chosen slot is asserted
- * against (P1). Errors: ERR_LIMIT. */
+ * here), and moves commit over the contiguous prefix. The slot keeps the higher of its epoch and
+ * the entry's, and when that is the entry's it is stable again with the write of it only: others
+ * judge what they accepted by the epoch of a chosen entry, after a restart of this node too. A
+ * second value for a chosen slot is asserted against (P1). Errors: ERR_LIMIT. */
 MUST_USE int log_choose(struct log *l, const struct entry *entry);
 
 /* Raft: all up to index are chosen. Never moves back; index <= last is asserted. */

@@ -175,6 +175,29 @@ static void test_log_stable_chosen_slot_waits_for_its_newest_write(void **state)
     log_free(l);
 }
 
+/* P3: chosen under 7, the value must not be found under 5 after a restart that knows it as chosen:
+ * who accepted another one under 6 would take 5 for a proof that it holds the chosen value. */
+static void test_log_stable_chosen_slot_waits_for_its_ballot(void **state)
+{
+    (void) state;
+    struct log *l = log_new(1 << 20, 1000, NOTHING);
+    assert_int_equal(put_by(log_accept, l, (struct log_pos){1, 5}, 42), OK);
+    struct log_write *accepted = write_of(l, 1, 1);
+    log_mark_stable(l, accepted, UINT64_MAX);
+    assert_int_equal(log_stable(l), 1);
+    assert_int_equal(put_by(log_choose, l, (struct log_pos){1, 7}, 42), OK);
+    assert_int_equal(log_commit(l), 1);
+    assert_int_equal(log_stable(l), 0);
+    struct log_write *chosen = write_of(l, 1, 1);
+    log_mark_stable(l, accepted, UINT64_MAX);
+    assert_int_equal(log_stable(l), 0);
+    log_mark_stable(l, chosen, UINT64_MAX);
+    assert_int_equal(log_stable(l), 1);
+    log_write_free(accepted);
+    log_write_free(chosen);
+    log_free(l);
+}
+
 static void test_log_window_is_bounded_until_applied_and_stable(void **state)
 {
     (void) state;
@@ -384,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_log_truncate_of_committed_aborts),
         cmocka_unit_test(test_log_stable_ignores_what_was_replaced),
         cmocka_unit_test(test_log_stable_chosen_slot_waits_for_its_newest_write),
+        cmocka_unit_test(test_log_stable_chosen_slot_waits_for_its_ballot),
         cmocka_unit_test(test_log_window_is_bounded_until_applied_and_stable),
         cmocka_unit_test(test_log_evicts_by_memory_oldest_first),
         cmocka_unit_test(test_log_holes_and_chosen_prefix),
