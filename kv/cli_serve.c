@@ -235,7 +235,8 @@ static void map_limits(const struct config *c, struct server_options *o)
     r->flush_operations = (uint32_t) c->storage.flush_operations;
     r->flush_bytes = c->storage.flush_bytes;
     r->mvcc.cache_bytes_max = c->limits.values_cache_bytes;
-    r->mvcc.txn_ops_max = (uint32_t) c->limits.txn_ops_max;
+    /* What the node a client talks to let in, every node must apply, whatever its own limit is. */
+    r->mvcc.txn_ops_max = UINT32_MAX;
     r->mvcc.sessions_max = (uint32_t) c->limits.sessions_max;
     o->api.txn_ops_max = (uint32_t) c->limits.txn_ops_max;
     o->api.request_bytes_max = (uint32_t) c->limits.request_bytes_max;

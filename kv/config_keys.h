@@ -89,7 +89,7 @@
     N(limits, apply_lag_max, CONFIG_COUNT, 1, 1000000000, 5000,                                    \
       "entries committed and not applied; beyond: \"too many requests\"")                          \
     N(limits, txn_ops_max, CONFIG_COUNT, 1, 100000, 128,                                           \
-      "operations in a transaction; the same on all nodes")                                        \
+      "operations in a transaction")                                        \
     N(limits, sessions_max, CONFIG_COUNT, 16, 16777216, 65536,                                     \
       "client sessions remembered; the same on all nodes")                                         \
     N(limits, batch_bytes_max, CONFIG_SIZE, 1024, CONFIG_GIB, 256 * CONFIG_KIB,                    \

@@ -33,7 +33,7 @@ enum { MVCC_ROW_KEY_SIZE = 1 + 8 + 4 };
 
 struct mvcc_options {
     size_t cache_bytes_max; /* values kept in memory after they were written or read */
-    uint32_t txn_ops_max;   /* 128: checks that a command in the log was let in by the same rule */
+    uint32_t txn_ops_max;   /* in a command of the log; not below what any node lets in */
     uint32_t sessions_max;  /* client sessions kept, 1 at least; the least recently used by log
                                order goes first. Equal on all nodes */
 };

@@ -28,7 +28,7 @@ enum {
     TAKE_ROUNDS_MAX = 1000,    /* engine <-> itself in one turn; the rest waits for the next */
     APPLY_COMMANDS_MAX = 1024, /* applied in one turn, give or take an entry */
     READS_MAX = 1024,          /* evaluated in one turn */
-    WORK_KEYS_MAX = 512,       /* keys looked at by compaction in one turn */
+    WORK_KEYS_MAX = 128,       /* keys looked at by compaction in one turn */
     READ_ROUNDS_MAX = 8,       /* read points asked for at a time */
     FORWARDS_MAX = 1024,       /* values of other nodes that wait for a place in the window */
     RETRY_DOUBLINGS_MAX = 5,   /* retry intervals grow to 32 times the first */

@@ -40,6 +40,12 @@ static int on_hello(void *ctx, struct bytes body, uint32_t *ret_peer)
                   hello.from);
         return ERR_MISMATCH;
     }
+    if (hello.sessions_max != s->options->replica.mvcc.sessions_max) {
+        DIAG_WARN("node %u has limits.sessions_max %u, this node %u: closed; what is remembered of "
+                  "clients must be equal on all nodes",
+                  hello.from, hello.sessions_max, s->options->replica.mvcc.sessions_max);
+        return ERR_MISMATCH;
+    }
     if (hello.from == self->node) {
         DIAG_WARN("a node with this node's own id (%u) connected: closed; give each node its own",
                   hello.from);
@@ -109,6 +115,7 @@ int server_peer_start(struct server *s, struct buf *error)
         .incarnation = s->data.incarnation,
         .engine = self->engine,
         .version = PEER_VERSION,
+        .sessions_max = s->options->replica.mvcc.sessions_max,
     };
     int err;
 

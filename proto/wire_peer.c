@@ -316,6 +316,7 @@ int wire_hello_encode(const struct peer_hello *hello, struct buf *out)
     pb.to = hello->to;
     pb.incarnation = hello->incarnation;
     pb.engine = hello->engine;
+    pb.sessions_max = hello->sessions_max;
     return wire_pack(&pb.base, out);
 }
 
@@ -336,6 +337,7 @@ int wire_hello_decode(struct bytes in, struct arena *arena, struct peer_hello *r
     ret_hello->to = pb->to;
     ret_hello->incarnation = pb->incarnation;
     ret_hello->engine = (uint8_t) pb->engine;
+    ret_hello->sessions_max = pb->sessions_max;
     ret_hello->version = pb->version;
     return OK;
 }

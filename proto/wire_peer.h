@@ -34,6 +34,7 @@ struct peer_hello {
     uint64_t incarnation;
     uint8_t engine;
     uint32_t version; /* of the peer protocol: PEER_VERSION */
+    uint32_t sessions_max; /* what the state machine depends on must be equal on all nodes */
 };
 
 enum {

@@ -660,14 +660,15 @@ static const struct peer_hello HELLO = {.version = PEER_VERSION,
                                         .from = 1,
                                         .to = NODE_ID_MAX,
                                         .incarnation = 9,
-                                        .engine = 2};
+                                        .engine = 2,
+                                        .sessions_max = 65536};
 
 static void test_wire_hello_comes_back(void **state)
 {
     struct wire_fixture *f = *state;
     assert_int_equal(wire_hello_encode(&HELLO, &f->out), OK);
-    struct bytes want =
-        hex_parse("08 01  11 88 77 66 55 44 33 22 11  18 01  20 ff ff 03  28 09  30 02", &f->in);
+    struct bytes want = hex_parse(
+        "08 01  11 88 77 66 55 44 33 22 11  18 01  20 ff ff 03  28 09  30 02  38 80 80 04", &f->in);
     assert_int_equal(f->out.size, want.size);
     assert_memory_equal(f->out.data, want.data, want.size);
     struct peer_hello got;
@@ -679,6 +680,7 @@ static void test_wire_hello_comes_back(void **state)
     assert_same(&got, &HELLO, to);
     assert_same(&got, &HELLO, incarnation);
     assert_same(&got, &HELLO, engine);
+    assert_same(&got, &HELLO, sessions_max);
 }
 
 #define GOOD_HELLO "08 01 18 01 20 02 30 02 "
