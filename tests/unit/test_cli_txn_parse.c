@@ -129,9 +129,8 @@ static void test_cli_txn_quotes_and_escapes(void **state)
     struct parsed p;
 
     (void) state;
-    parse(
-        &p,
-        "\nput \"a key\" \"a\\tb\\\"\\\\\\x00\\u00e9\\u20ac\"\nput 'as \\n is' \"\"\nput a\\b c\"d\n");
+    parse(&p, "\nput \"a key\" \"a\\tb\\\"\\\\\\x00\\u00e9\\u20ac\"\n"
+              "put 'as \\n is' \"\"\nput a\\b c\"d\n");
     assert_int_equal(p.err, OK);
     assert_int_equal(p.txn.success_count, 3);
     assert_bytes(p.txn.success[0].put.key, "a key");
