@@ -674,7 +674,7 @@ static void test_logstore_reader_beside_writer_sees_whole_log(void **state)
     pthread_t thread;
     uint64_t last = 0;
     uint64_t trimmed = 0;
-    rng_init(&rng, 3);
+    rng_init(&rng, 3 + seed_offset());
     assert_int_equal(pthread_create(&thread, NULL, read_along, &reading), 0);
     for (uint64_t epoch = 1; epoch <= 600; epoch++) {
         struct log_write *w = log_write_new();
@@ -778,7 +778,7 @@ static void run_model(struct fixture *f, bool raft, uint64_t seed)
 {
     struct rng rng;
     struct model *m = xcalloc(1, sizeof *m);
-    rng_init(&rng, seed);
+    rng_init(&rng, seed + seed_offset());
     f->engine = raft ? ENGINE_RAFT : ENGINE_PAXOS;
     struct logstore *s = must_open(f, true);
     uint64_t epoch = 0;

@@ -22,4 +22,7 @@ uint64_t value_number(const struct value *value);
 /* Adds an entry with such a value to a write. */
 void write_entry(struct log_write *w, struct log_pos pos, uint64_t number, size_t size);
 
+/* What SYNOD_SEED adds to the seeds of a test (make soak); 0 when it is not set. */
+uint64_t seed_offset(void);
+
 #endif
