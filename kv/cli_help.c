@@ -42,7 +42,7 @@ static const char overview_tail[] =
     "  synod cluster up --nodes 3            a cluster on this machine; Ctrl-C ends it\n"
     "  synod put greeting hello              in another terminal\n"
     "  synod get greeting\n"
-    "  synod status --endpoints 127.0.0.1:2379,127.0.0.1:2381,127.0.0.1:2383\n"
+    "  synod status --endpoints 127.0.0.1:2379,127.0.0.1:22379,127.0.0.1:32379\n"
     "\n"
     "Exit codes: 0 done (a key that is not there is no error); 1 the server said no; 2 wrong\n"
     "usage; 3 no endpoint could be reached, nothing was done; 4 no answer in time, the outcome\n"

@@ -92,7 +92,8 @@ struct client_request {
 
 /*
  * Makes a client on `loop`, which stays alive until client_close. `error` (NULL legal) gets one
- * line. Errors: ERR_INVALID (an endpoint does not parse, or there is none or too many).
+ * line. What a failed call has to close is closed by the next turns of the loop.
+ * Errors: ERR_INVALID (an endpoint does not parse, or there is none or too many).
  */
 MUST_USE int client_new(struct uv_loop_s *loop, const struct client_options *options,
                         struct client **ret_client, struct buf *error);
