@@ -38,6 +38,8 @@
 #include "base/mem.h"
 #include "consensus/paxos.h"
 
+enum { WATCH_DOUBLINGS_MAX = 10 };
+
 static struct paxos *px_of(struct engine *e)
 {
     return container_of(e, struct paxos, e);
@@ -77,11 +79,14 @@ static void send_heartbeats(struct paxos *px)
     message_free(m);
 }
 
-/* How long a slot may stay unfinished before this node finishes it. */
+/* How long a slot may stay unfinished before this node finishes it: longer, by chance, each time
+ * that it has tried. All who see the slot try, and without a leader one of them must be alone for
+ * as long as both phases take, however slow network and disks are (2.4, P12). */
 static uint64_t patience(struct paxos *px, uint64_t index)
 {
     const struct consensus_options *o = &px->e.options;
-    uint64_t us = o->resend_us + rng_below(&px->e.rng, o->resend_us);
+    uint64_t most = u64_min(o->backoff_max_us, o->resend_us << px->watch_tries);
+    uint64_t us = o->resend_us + rng_below(&px->e.rng, u64_max(o->resend_us, most));
     /* Chosen, says somebody: learning it is cheaper, unless that one has died. */
     bool known = learner_known_commit(&px->learner, &px->e) >= index;
     return known ? us + 2 * o->resend_us : us;
@@ -99,8 +104,11 @@ static void watch(struct paxos *px)
     if (px->watch_index == first && px->e.now_us < px->watch_us) {
         return;
     }
-    if (px->watch_index == first && px_connected(px)) {
+    if (px->watch_index != first) {
+        px->watch_tries = 0;
+    } else if (px_connected(px)) {
         px_repair(px, first, u64_max(px->watch_last, first));
+        px->watch_tries += px->watch_tries < WATCH_DOUBLINGS_MAX ? 1 : 0;
     }
     px->watch_index = first;
     px->watch_last = last;

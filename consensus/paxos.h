@@ -84,6 +84,7 @@ struct paxos {
     uint64_t watch_index; /* lowest unfinished slot being watched; 0: none */
     uint64_t watch_last;  /* highest slot in use when the watch began */
     uint64_t watch_us;    /* when to finish it ourselves */
+    uint32_t watch_tries; /* how often we tried, since it is the lowest */
     struct list batches;
     uint32_t reads_count;
     uint64_t batch_id;

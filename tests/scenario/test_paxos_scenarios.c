@@ -613,6 +613,40 @@ static void test_paxos_partial_partitions_down_at_most_four_timeouts(void **stat
     }
 }
 
+/* P12: a slot left unfinished, in a network and on disks so slow that both phases take longer than
+ * the time after which the others step in. All of them try; one must get through in the end. */
+static void test_paxos_repair_ends_where_rounds_are_slow(void **state)
+{
+    (void) state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct engine_net_options options;
+        engine_net_options_init(&options, engine_by_name("paxos"), 5, seed);
+        options.delay_min_us = options.consensus.resend_us;
+        options.delay_max_us = 2 * options.consensus.resend_us;
+        options.disk_us = options.consensus.resend_us;
+        options.consensus.election_us *= 10;
+        options.consensus.backoff_max_us = 40 * options.consensus.resend_us;
+        struct engine_net *net = engine_net_new(&options);
+        engine_net_start(net);
+        engine_net_run(net, options.consensus.election_us / 2);
+        struct only o = {MSG_PAXOS_ACCEPT, 1, 2, 0};
+        engine_net_filter(net, only_to, &o); /* accepted by 2 alone */
+        assert_int_equal(engine_net_propose(net, 1, 101), OK);
+        while (o.dropped == 0) {
+            engine_net_run(net, 1000);
+        }
+        engine_net_run(net, 4 * options.consensus.resend_us); /* it is there, and durable */
+        engine_net_crash(net, 1);
+        engine_net_filter(net, NULL, NULL);
+        uint64_t ctx;
+        for (uint32_t node = 2; node <= 5; node++) {
+            assert_int_equal(engine_net_read(net, node, &ctx), OK);
+        }
+        assert_true(engine_net_run_to_applied(net, 200 * options.consensus.resend_us, 101, 4));
+        finish(net);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -633,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_paxos_cost_of_a_command),
         cmocka_unit_test(test_multipaxos_partial_partitions_down_at_most_four_timeouts),
         cmocka_unit_test(test_paxos_partial_partitions_down_at_most_four_timeouts),
+        cmocka_unit_test(test_paxos_repair_ends_where_rounds_are_slow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
