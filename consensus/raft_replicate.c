@@ -129,16 +129,13 @@ static bool append_next(struct raft *r, uint32_t rank)
 {
     struct raft_peer *peer = &r->peers[rank];
     const struct log *log = r->base.log;
+    if (peer->next <= log_trimmed(log).index) {
+        /* Where we would look is gone, but what is trimmed was durable everywhere: it may well have
+         * all up to there. If not, it says so, and needs a snapshot (on_reject). */
+        to_probe(r, peer, log_trimmed(log).index + 1);
+    }
     struct log_pos prev = {.index = peer->next - 1};
     int err = log_epoch_at(log, prev.index, &prev.epoch);
-    if (err == ERR_COMPACTED || peer->next <= log_trimmed(log).index) {
-        /* It needs a snapshot, which is not here yet: ask now and then whether it still does. */
-        peer->compacted = true;
-        to_probe(r, peer, peer->next);
-        peer->paused = true;
-        peer->progress_us = r->base.now_us;
-        return false;
-    }
     bool stored_only =
         err == ERR_AGAIN || (peer->next <= log_last(log) && peer->next < log_mem_first(log));
     if (stored_only && !silent(r, rank)) {
@@ -318,6 +315,12 @@ static void on_reject(struct raft *r, uint32_t rank, const struct message *m)
     /* Below what it once confirmed only if it fetched another log meanwhile (raft_fetch.c). */
     peer->match = u64_min(peer->match, prev);
     to_probe(r, peer, prev + 1);
+    if (m->pos.index <= log_trimmed(r->base.log).index) {
+        /* It lacks what is trimmed here: ask now and then whether it still does. */
+        peer->compacted = true;
+        peer->paused = true;
+        peer->progress_us = r->base.now_us;
+    }
 }
 
 void raft_on_append_reply(struct raft *r, const struct message *m)

@@ -635,6 +635,56 @@ static void test_raft_a_turn_is_one_append_per_peer(void **state)
     solo_free(s);
 }
 
+static void refuse(struct solo *s, uint64_t term, struct log_pos pos, struct log_pos hint)
+{
+    struct message *m = solo_from(2, MSG_RAFT_APPEND_REPLY, term);
+    m->reject = true;
+    m->pos = pos;
+    m->hint = hint;
+    solo_forget(s);
+    solo_step(s, m);
+}
+
+/* R11: the log is trimmed only behind what was durable everywhere, so a follower that was last seen
+ * before that place is looked for at it, and fed. Only if it refuses that too it lacks what is
+ * gone; then it is asked once in a while. */
+static void test_raft_follower_is_looked_for_where_the_log_was_trimmed(void **state)
+{
+    (void) state;
+    const uint64_t epochs[] = {1, 1, 2, 3, 3, 3, 3, 3, 3, 3};
+    struct solo *s = solo_new(3, (struct hard_state){.epoch = 3, .commit = 10}, epochs, 10);
+    solo_elect(s, 2);
+    solo_store(s);
+    solo_acknowledge(s, 3, 11);
+    uint64_t term = solo_status(s).epoch;
+    refuse(s, term, (struct log_pos){10, 3}, (struct log_pos){2, 1});
+    assert_int_equal(solo_sent(s, MSG_RAFT_APPEND, 2)->pos.index, 2);
+    consensus_applied(s->c, 8);
+    log_trim(s->log, (struct log_pos){8, 3});
+    for (uint32_t i = 0; i < 3; i++) {
+        solo_forget(s);
+        solo_step(s, solo_from(2, MSG_RAFT_HEARTBEAT_REPLY, term));
+        solo_acknowledge(s, 3, 11);
+        solo_tick(s, 30000);
+    }
+    const struct message *m = solo_sent(s, MSG_RAFT_APPEND, 2);
+    assert_non_null(m);
+    assert_int_equal(m->pos.index, 8);
+    assert_int_equal(m->pos.epoch, 3);
+    refuse(s, term, (struct log_pos){8, 3}, (struct log_pos){2, 1});
+    assert_null(solo_sent(s, MSG_RAFT_APPEND, 2));
+    for (uint32_t i = 0; i < 4 && solo_sent(s, MSG_RAFT_APPEND, 2) == NULL; i++) {
+        solo_acknowledge(s, 3, 11);
+        solo_tick(s, ELECTION_US / 2);
+    }
+    assert_non_null(solo_sent(s, MSG_RAFT_APPEND, 2));
+    assert_int_equal(solo_sent(s, MSG_RAFT_APPEND, 2)->pos.index, 8);
+    solo_forget(s);
+    solo_acknowledge(s, 2, 11);
+    assert_int_equal(solo_status(s).match[1], 11);
+    solo_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -669,6 +719,7 @@ int main(void)
         cmocka_unit_test(test_raft_timeout_now_starts_an_election),
         cmocka_unit_test(test_raft_lost_append_is_sent_again),
         cmocka_unit_test(test_raft_a_turn_is_one_append_per_peer),
+        cmocka_unit_test(test_raft_follower_is_looked_for_where_the_log_was_trimmed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
