@@ -80,12 +80,13 @@ static void send_heartbeats(struct paxos *px)
 }
 
 /* How long a slot may stay unfinished before this node finishes it: longer, by chance, each time
- * that it has tried. All who see the slot try, and without a leader one of them must be alone for
- * as long as both phases take, however slow network and disks are (2.4, P12). */
+ * that it has tried again. All who see the slot try, and without a leader one of them must be alone
+ * for as long as both phases take, however slow network and disks are (2.4, P12). */
 static uint64_t patience(struct paxos *px, uint64_t index)
 {
     const struct consensus_options *o = &px->e.options;
-    uint64_t most = u64_min(o->backoff_max_us, o->resend_us << px->watch_tries);
+    uint32_t doublings = px->watch_tries > 1 ? px->watch_tries - 1 : 0;
+    uint64_t most = u64_min(o->backoff_max_us, o->resend_us << doublings);
     uint64_t us = o->resend_us + rng_below(&px->e.rng, u64_max(o->resend_us, most));
     /* Chosen, says somebody: learning it is cheaper, unless that one has died. */
     bool known = learner_known_commit(&px->learner, &px->e) >= index;
