@@ -47,6 +47,8 @@
  *     heard the leader confirm itself within a time-out, so that a late prepare deposes nobody;
  *     among candidates the higher ballot simply wins.
  *  5. Refused candidates ask again after a quarter to half a time-out; asking costs no ballot.
+ *  6. A phase 1 of many pages may take longer than a time-out: as long as it moves, the candidate
+ * and those that promised to it help nobody else.
  *
  *  From the cut to a new leader: at most one time-out until the old one is given up (2), two for
  *  the timer of a node that did not hear it, half of one to ask again: below four.
@@ -156,7 +158,7 @@ void mp_follow(struct multipaxos *mp, uint32_t leader, uint64_t ballot, bool con
     if (mp->role != ROLE_FOLLOWER || v->leader != leader) {
         mp_step_down(mp, "follows another");
     }
-    *v = (struct mp_view){leader, ballot, mp->e.now_us, confirmed};
+    *v = (struct mp_view){leader, ballot, mp->e.now_us, confirmed, 0};
     election_reset(mp);
     if (confirmed) {
         mp->leader_changes++;

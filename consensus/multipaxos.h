@@ -26,6 +26,7 @@ struct mp_view {
     uint64_t ballot;   /* under which it leads */
     uint64_t heard_us; /* when it last said so while it was in touch with a quorum */
     bool confirmed;    /* it said so itself; else we only promised to it */
+    uint64_t asked;    /* highest slot from which it asked for (a page of) our promise */
 };
 
 struct mp_candidate {

@@ -118,12 +118,24 @@ void mp_stand(struct multipaxos *mp)
     message_free(m);
 }
 
+/* Is our phase 1 past its first page? It moves, or it is given up soon. */
+static bool paging(const struct multipaxos *mp)
+{
+    const struct mp_candidate *c = &mp->candidate;
+    for (uint32_t r = 0; c->stage == MP_PREPARING && r < mp->e.options.members.count; r++) {
+        if (c->next[r] > c->first) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void mp_on_preprepare(struct multipaxos *mp, const struct message *m)
 {
     struct engine *e = &mp->e;
     struct message *reply = message_new(MSG_PAXOS_PREPREPARE_REPLY, m->from);
     /* Stickiness: who has a leader in touch with a quorum does not help to depose it. */
-    reply->reject = mp_leader_lives(mp, m->from);
+    reply->reject = mp_leader_lives(mp, m->from) || paging(mp);
     reply->ctx = m->ctx;
     reply->hint.epoch = mp->acceptor.promised_all;
     reply->commit = log_commit(e->log);
@@ -203,6 +215,12 @@ void mp_on_prepare(struct multipaxos *mp, const struct message *m)
             return;
         }
         mp_follow(mp, m->from, m->epoch, false);
+    }
+    struct mp_view *v = &mp->view;
+    if (m->from == v->leader && m->epoch == v->ballot && !v->confirmed && m->pos.index > v->asked) {
+        v->asked = m->pos.index; /* it got a page, perhaps from us, and wants the next */
+        v->heard_us = e->now_us;
+        mp_election_in(mp, e->options.election_us, 2 * e->options.election_us - 1);
     }
     acceptor_on_prepare_all(&mp->acceptor, e, m);
 }

@@ -647,6 +647,43 @@ static void test_paxos_repair_ends_where_rounds_are_slow(void **state)
     }
 }
 
+static bool drop_accepted(struct engine_net *net, const struct message *m, void *ctx)
+{
+    (void) net;
+    (void) ctx;
+    return m->type != (uint8_t) MSG_PAXOS_ACCEPTED || m->from == m->to;
+}
+
+/* R11: the promise of the only other node comes in many pages and takes several election time-outs.
+ * Nobody stands against a phase 1 that moves, so it comes to its end. */
+static void test_multipaxos_phase_1_of_many_pages_ends(void **state)
+{
+    enum { COMMANDS = 40 };
+    (void) state;
+    for (uint64_t seed = 1; seed <= 10; seed++) {
+        struct engine_net_options o;
+        engine_net_options_init(&o, engine_by_name("multipaxos"), 3, seed);
+        o.delay_min_us = 8000;
+        o.delay_max_us = 12000;
+        o.consensus.message_bytes_max = 1;
+        o.consensus.inflight_max = COMMANDS;
+        struct engine_net *net = engine_net_new(&o);
+        engine_net_start(net);
+        assert_true(engine_net_run_to_leader(net, 10 * election_us()));
+        engine_net_run(net, election_us());
+        uint32_t leader = engine_net_leader(net);
+        engine_net_filter(net, drop_accepted, NULL);
+        for (uint64_t command = 1; command <= COMMANDS; command++) {
+            assert_int_equal(engine_net_propose(net, leader, command), OK);
+        }
+        engine_net_run(net, election_us() / 2);
+        engine_net_crash(net, leader);
+        engine_net_filter(net, NULL, NULL);
+        assert_true(engine_net_run_to_applied(net, 30 * election_us(), COMMANDS, 2));
+        finish(net);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -668,6 +705,7 @@ int main(void)
         cmocka_unit_test(test_multipaxos_partial_partitions_down_at_most_four_timeouts),
         cmocka_unit_test(test_paxos_partial_partitions_down_at_most_four_timeouts),
         cmocka_unit_test(test_paxos_repair_ends_where_rounds_are_slow),
+        cmocka_unit_test(test_multipaxos_phase_1_of_many_pages_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
