@@ -381,6 +381,10 @@ static int session_new(struct grpc *g)
     }
     /* Closed streams are of use to the priority tree of RFC 7540 only. */
     nghttp2_option_set_no_closed_streams(option, 1);
+    /* Go's clients send the endpoint as :authority as the user wrote it, "http://127.0.0.1:2379"
+     * with a scheme too, which nghttp2 takes for a malformed request: grpc_server.c checks what we
+     * need. */
+    nghttp2_option_set_no_http_messaging(option, g->server);
     int rv = g->server ? nghttp2_session_server_new2(&g->session, callbacks, g, option)
                        : nghttp2_session_client_new2(&g->session, callbacks, g, option);
     err = rv == 0 ? session_settings(g) : ERR_LIMIT;

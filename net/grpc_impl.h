@@ -76,6 +76,9 @@ struct grpc_block {
     struct grpc_metadata *metadata;
     uint32_t metadata_count;
     uint32_t metadata_capacity;
+    uint8_t pseudo; /* server: which pseudo headers were seen */
+    bool regular;   /* server: another header was seen */
+    bool malformed; /* server: a header that no HTTP/2 request has */
     bool post;
     bool content_type_ok;
     bool too_large;

@@ -55,14 +55,41 @@ static void metadata_add(struct grpc_block *b, struct bytes name, struct bytes v
     m->value = arena_copy(&b->arena, value);
 }
 
-/* Pseudo headers; nghttp2 has checked that each is there once. */
+/*
+ * nghttp2 does not check requests as HTTP (see session_new in grpc.c); what follows are the rules
+ * of RFC 9113, 8.2.1 and 8.3.1, that matter to us: pseudo headers are known, come first and once.
+ */
+enum pseudo {
+    PSEUDO_METHOD = 1,
+    PSEUDO_SCHEME = 2,
+    PSEUDO_PATH = 4,
+    PSEUDO_AUTHORITY = 8, /* may be missing */
+    PSEUDO_NEEDED = PSEUDO_METHOD | PSEUDO_SCHEME | PSEUDO_PATH,
+};
+
 static void pseudo_header(struct grpc_block *b, struct bytes name, struct bytes value)
 {
+    uint8_t which = 0;
     if (GRPC_IS(name, ":path")) {
+        which = PSEUDO_PATH;
         b->path = arena_copy(&b->arena, value);
     } else if (GRPC_IS(name, ":method")) {
+        which = PSEUDO_METHOD;
         b->post = GRPC_IS(value, "POST");
+    } else if (GRPC_IS(name, ":scheme")) {
+        which = PSEUDO_SCHEME;
+    } else if (GRPC_IS(name, ":authority")) {
+        which = PSEUDO_AUTHORITY; /* any text: clients put a URL or the path of a socket there */
     }
+    b->malformed = b->malformed || which == 0 || (b->pseudo & which) != 0 || b->regular ||
+                   nghttp2_check_header_value(value.data, value.size) == 0;
+    b->pseudo |= which;
+}
+
+static bool request_malformed(const struct grpc_block *b)
+{
+    /* Not all headers were looked at when they are too large. */
+    return b->malformed || (!b->too_large && (b->pseudo & PSEUDO_NEEDED) != PSEUDO_NEEDED);
 }
 
 static void grpc_header(struct grpc_block *b, struct bytes name, struct bytes value)
@@ -79,6 +106,12 @@ void grpc_server_header(struct grpc *g, struct bytes name, struct bytes value)
     struct grpc_block *b = &g->block;
     if (name.size > 0 && name.data[0] == ':') {
         pseudo_header(b, name, value);
+        return;
+    }
+    b->regular = true;
+    if (nghttp2_check_header_name(name.data, name.size) == 0 ||
+        nghttp2_check_header_value(value.data, value.size) == 0) {
+        b->malformed = true;
     } else if (GRPC_IS(name, "content-type")) {
         b->content_type_ok = content_type_is_grpc(value);
     } else if (bytes_has_prefix(name, bytes_str("grpc-"))) {
@@ -322,6 +355,11 @@ void grpc_server_headers_done(struct grpc *g, struct grpc_call *call)
 {
     const struct grpc_block *b = &g->block;
     ASSERT(b->call == call->id);
+    if (request_malformed(b)) {
+        call->ended = true;
+        grpc_reset(g, call, NGHTTP2_PROTOCOL_ERROR);
+        return;
+    }
     grpc_expect(g, nghttp2_session_change_extpri_stream_priority(g->session, (int32_t) call->id,
                                                                  &priority_incremental, 1));
     if (refuse_request(g, call)) {

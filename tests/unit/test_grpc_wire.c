@@ -247,6 +247,9 @@ static void test_grpc_good_request_headers_are_accepted(void **state)
         {"te", "", NULL}, /* as grpc-go, we do not insist */
         {"grpc-encoding", "identity", NULL},
         {"grpc-accept-encoding", "gzip", NULL},
+        {":authority", "http://127.0.0.1:2379", NULL}, /* etcdctl endpoint status --cluster */
+        {":authority", "/run/a socket", NULL},
+        {":authority", "", NULL},
     };
     for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
         struct raw r;
@@ -259,6 +262,31 @@ static void test_grpc_good_request_headers_are_accepted(void **state)
         assert_int_equal(r.header_frames, 2);
         raw_release(&r);
     }
+}
+
+static void test_grpc_malformed_request_is_reset_and_the_connection_goes_on(void **state)
+{
+    (void) state;
+    static const char *const changes[][3] = {
+        {":method", "", NULL},  {":scheme", "", NULL},        {":path", "", NULL},
+        {":other", "x", NULL},  {":authority", "a\nb", NULL}, {":path", "/s/m\r", NULL},
+        {"name", "a\nb", NULL}, {"two words", "value", NULL},
+    };
+    struct raw r;
+    raw_init(&r, MODE_ECHO);
+    for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+        r.reset = -1;
+        raw_request(&r, changes[i], bytes_of("\0\0\0\0\1x", 6));
+        assert_int_equal(raw_run(&r), OK);
+        assert_int_equal(r.reset, NGHTTP2_PROTOCOL_ERROR);
+        assert_events(&r.server, "");
+        assert_int_equal(grpc_calls(r.server.g), 0);
+    }
+    raw_request(&r, NULL, bytes_of("\0\0\0\0\1x", 6));
+    assert_int_equal(raw_run(&r), OK);
+    assert_string_equal(r.status, "0");
+    assert_int_equal(r.goaway, -1);
+    raw_release(&r);
 }
 
 static void test_grpc_timeout_header_reaches_the_owner(void **state)
@@ -705,6 +733,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_grpc_bad_request_headers_are_refused_by_the_specification),
         cmocka_unit_test(test_grpc_good_request_headers_are_accepted),
+        cmocka_unit_test(test_grpc_malformed_request_is_reset_and_the_connection_goes_on),
         cmocka_unit_test(test_grpc_timeout_header_reaches_the_owner),
         cmocka_unit_test(test_grpc_bad_messages_end_the_call),
         cmocka_unit_test(test_grpc_many_messages_in_one_frame),
