@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <uv.h>
 
 #include "base/assert.h"
@@ -23,7 +24,12 @@
 #include "base/mem.h"
 #include "kv/server_internal.h"
 
-enum { TURN_ROUNDS_MAX = 16, ERROR_MAX = 4096 };
+enum {
+    TURN_ROUNDS_MAX = 16,
+    ERROR_MAX = 4096,
+    FILES_MIN = 128,
+    FILES_OWN = 64, /* stores, threads, listeners; about 25 are in use, more while compacting */
+};
 
 struct server_loop {
     uv_loop_t loop;
@@ -306,11 +312,50 @@ static int open_data(struct server *s, struct buf *error)
     return node_data_open(&options, &s->data, error);
 }
 
+/*
+ * Connections get the open files that nothing else needs: if LevelDB could not open its next file,
+ * the write would fail and the node stop (D6), and whoever may connect could bring that about.
+ * LevelDB keeps at most a fifth of the limit open for reading (MaxOpenFiles in its env_posix.cc),
+ * which it asks for when the first database is opened.
+ */
+static int share_files(struct server *s, struct buf *error)
+{
+    const struct server_options *o = s->options;
+    struct rlimit limit;
+    uint64_t files;
+    uint64_t peers;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        ERR_IGNORE(buf_printf(error, "cannot read the limit of open files"));
+        return ERR_IO;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    ERR_IGNORE(setrlimit(RLIMIT_NOFILE, &limit)); /* else it stays as it was, and is read below */
+    ERR_IGNORE(getrlimit(RLIMIT_NOFILE, &limit)); /* worked just now */
+    files = limit.rlim_cur;
+    if (files < FILES_MIN) {
+        ERR_IGNORE(buf_printf(error,
+                              "the limit of open files is %" PRIu64 ", at least %d are needed; "
+                              "raise it (ulimit -n)",
+                              files, FILES_MIN));
+        return ERR_LIMIT;
+    }
+    peers = u64_max(files / 8, o->transport.peers_count);
+    s->peers_max = (uint32_t) u64_min(o->transport.connections_max, peers);
+    files -= u64_min(files, FILES_OWN + files / 5 + o->transport.peers_count + s->peers_max);
+    s->clients_max = (uint32_t) u64_min(o->connections_max, u64_max(files, 1));
+    return OK;
+}
+
 static int start(struct server *s, struct buf *error)
 {
     struct api_options api = s->options->api;
-    int err = open_data(s, error);
+    int err = share_files(s, error);
 
+    if (err != OK) {
+        return err;
+    }
+    err = open_data(s, error);
     if (err != OK) {
         return err;
     }

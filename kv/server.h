@@ -44,9 +44,10 @@ struct server_options {
 
 /*
  * Opens or creates the data directory, serves until SIGINT or SIGTERM, and stops gracefully. OK
- * then. On failure `error` has one line: what, where, remedy. Errors: all of logstore_open and
- * store_open, ERR_MISMATCH (data of another cluster, node or engine), ERR_ADDRESS_IN_USE,
- * ERR_INVALID, and the fatal ones that stopped a running node.
+ * then. On failure `error` has one line: what, where, remedy. Raises the process's limit of open
+ * files as far as it may. Errors: all of logstore_open and store_open, ERR_MISMATCH (data of another
+ * cluster, node or engine), ERR_ADDRESS_IN_USE, ERR_LIMIT (too few open files allowed), ERR_INVALID,
+ * and the fatal ones that stopped a running node.
  */
 MUST_USE int server_run(const struct server_options *options, struct buf *error);
 

@@ -183,11 +183,13 @@ static void on_connection(uv_stream_t *listener, int status)
     if (uv_accept(listener, (uv_stream_t *) &c->tcp) != 0) {
         goto refuse;
     }
-    if (clients->count >= clients->server->options->connections_max) {
+    if (clients->count >= clients->server->clients_max) {
         if (clients->refused++ == 0) {
-            DIAG_WARN("%u clients are connected: further ones are refused; "
-                      "raise limits.connections_max",
-                      clients->count);
+            DIAG_WARN("%u clients are connected: further ones are refused; raise %s",
+                      clients->count,
+                      clients->count >= clients->server->options->connections_max
+                          ? "limits.connections_max"
+                          : "the limit of open files (ulimit -n)");
         }
         goto refuse;
     }

@@ -27,6 +27,8 @@ struct server {
     struct replica *replica;
     struct api *api;
     struct trace_json *trace;
+    uint32_t clients_max; /* connections, as configured or as the limit of open files allows */
+    uint32_t peers_max;
     struct transport *transport;
     struct server_clients *clients;
     struct worker *log_worker;

@@ -126,6 +126,7 @@ int server_peer_start(struct server *s, struct buf *error)
     if (err != OK) {
         return err;
     }
+    options.connections_max = s->peers_max;
     options.hello = buf_bytes(&s->hello);
     options.on_hello = on_hello;
     options.on_frame = on_frame;
