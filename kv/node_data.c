@@ -30,6 +30,17 @@ static bool exists(const char *path)
     return stat(path, &st) == 0;
 }
 
+/* Whether it is one; leaves errno alone if not. */
+static bool is_dir(const char *path)
+{
+    int number = errno;
+    struct stat st;
+    bool is = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+
+    errno = number;
+    return is;
+}
+
 /* Makes dir and its missing parents. */
 static int make_dirs(const char *dir, struct buf *error)
 {
@@ -43,7 +54,7 @@ static int make_dirs(const char *dir, struct buf *error)
             continue;
         }
         *p = '\0';
-        if (mkdir(path, 0755) != 0 && errno != EEXIST) {
+        if (mkdir(path, 0755) != 0 && (errno != EEXIST || !is_dir(path))) {
             err = errno == ENOSPC ? ERR_NO_SPACE : ERR_IO;
             ERR_IGNORE(buf_printf(error,
                                   "data directory %s: cannot make %s: %s; give a directory this "
@@ -239,6 +250,14 @@ static int open_existing(const struct node_data_options *o, struct node_data *da
         return err;
     }
     err = open_state(o, false, data, error);
+    if (err == ERR_NOT_FOUND) {
+        buf_clear(error); /* it would say how to create one, and a state is not made anew */
+        ERR_IGNORE(buf_printf(error,
+                              "data directory %s has a log but no state database; restore it from "
+                              "a copy, or remove this member and add it anew",
+                              o->dir));
+        return ERR_CORRUPT;
+    }
     if (err != OK) {
         return err;
     }

@@ -283,7 +283,7 @@ static void error_text(struct buf *error, const struct transport_options *option
 {
     if (error != NULL) {
         /* A line that does not fit is not worth a second error. */
-        ERR_IGNORE(buf_printf(error, "cannot listen on %s port %u: %s", options->listen_host,
+        ERR_IGNORE(buf_printf(error, "cannot listen for peers on %s:%u: %s", options->listen_host,
                               (unsigned int) options->listen_port, why));
     }
 }
@@ -356,7 +356,10 @@ static int transport_listen(struct transport *t, const struct transport_options 
         rv = uv_tcp_getsockname(&t->listener, (struct sockaddr *) &address, &size);
     }
     if (rv < 0) {
-        *ret_why = uv_strerror(rv);
+        *ret_why = rv == UV_EADDRINUSE
+                       ? "address already in use: another node runs there; end it or "
+                         "choose another port"
+                       : uv_strerror(rv);
         return listen_error(rv);
     }
     t->port =
