@@ -112,8 +112,8 @@ def begin_read(c, node, key):
 
 
 def pause_leader(engine):
-    """R9: what waits at a paused leader is read by it when others have moved on; each answer must be
-    the newest write, which was acknowledged before the node woke."""
+    """R9: what waits at a paused leader is read by it when others have moved on; each answer must
+    be the newest write, which was acknowledged before the node woke."""
     with Loaded(nodes=3, engine=engine, sections=SECTIONS) as c:
         c.start()
         load = Load(c, "paused")
