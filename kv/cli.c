@@ -180,7 +180,7 @@ static int unknown_command(struct cli *cli, int argc, char **argv)
     const char *meant;
 
     if (argv[1][0] == '-') {
-        return cli_fail(cli, CLI_USAGE, "the command comes first, then %s; see 'synod help'",
+        return cli_fail(cli, CLI_USAGE, "%s is no flag that may stand before the command; see 'synod help'",
                         argv[1]);
     }
     /* A longer word is cut and then resembles nothing. */
@@ -200,6 +200,59 @@ static int unknown_command(struct cli *cli, int argc, char **argv)
                         word, meant);
     }
     return cli_fail(cli, CLI_USAGE, "unknown command '%s'; see 'synod help'", word);
+}
+
+/* How many words a common flag at argv[0] takes with its argument; 0: it is none. */
+static int common_flag_words(int argc, char **argv)
+{
+    const char *text = argv[0];
+
+    for (uint32_t i = 0; i < COMMON_COUNT; i++) {
+        const struct cli_flag *flag = &cli_common_flags[i];
+        size_t size = strlen(flag->name);
+        bool is_long = strncmp(text, "--", 2) == 0 && strncmp(text + 2, flag->name, size) == 0;
+
+        if (flag->argument == NULL) {
+            continue;
+        }
+        if ((is_long && text[2 + size] == '=') ||
+            (flag->letter != 0 && text[1] == flag->letter && text[2] != '\0')) {
+            return 1;
+        }
+        if (((is_long && text[2 + size] == '\0') ||
+             (flag->letter != 0 && text[1] == flag->letter && text[2] == '\0')) &&
+            argc > 1) {
+            return 2;
+        }
+    }
+    return 0;
+}
+
+/* Common flags may also stand before the command, as etcdctl's users write them: here they are
+ * moved behind it. Returns an argv from the arena, or the same one. */
+static char **command_first(struct cli *cli, int argc, char **argv)
+{
+    int flags = 0;
+    int words;
+    char **moved;
+
+    while (1 + flags < argc && argv[1 + flags][0] == '-') {
+        int n = common_flag_words(argc - 1 - flags, argv + 1 + flags);
+
+        if (n == 0) {
+            return argv;
+        }
+        flags += n;
+    }
+    if (flags == 0 || 1 + flags >= argc) {
+        return argv;
+    }
+    words = is_group(argv[1 + flags]) && 2 + flags < argc ? 2 : 1;
+    moved = arena_alloc(&cli->arena, ((size_t) argc + 1) * sizeof(*moved));
+    memcpy(moved, argv, ((size_t) argc + 1) * sizeof(*moved));
+    memcpy(moved + 1, argv + 1 + flags, (size_t) words * sizeof(*moved));
+    memcpy(moved + 1 + words, argv + 1, (size_t) flags * sizeof(*moved));
+    return moved;
 }
 
 /* ---- Running ---- */
@@ -320,6 +373,7 @@ static int dispatch(struct cli *cli, int argc, char **argv)
     if (strcmp(argv[1], "--version") == 0) {
         argv[1] = (char *) (uintptr_t) "version";
     }
+    argv = command_first(cli, argc, argv);
     cli->command = find_command(argc, argv, &words);
     if (cli->command == NULL) {
         return unknown_command(cli, argc, argv);

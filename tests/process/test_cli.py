@@ -173,6 +173,13 @@ class Hanging:
         self.socket.close()
 
 
+def test_common_flags_may_stand_before_the_command():
+    endpoint = server()[1].endpoint
+    expect(synod("--endpoints", endpoint, "put", "early", "flag"), OK, "OK\n")
+    expect(synod("--timeout=5s", "--endpoints=" + endpoint, "get", "early"), OK, "early\nflag\n")
+    assert b'"count"' in expect(synod("-wjson", "--endpoints", endpoint, "get", "early"), OK).stdout
+
+
 def test_a_write_without_an_answer_is_unknown():
     with Hanging() as endpoint:
         r = synod("put", "a", "b", "--endpoints", endpoint, "--timeout", "300ms")
@@ -245,7 +252,7 @@ def test_wrong_usage_is_one_line_and_2():
             (["help", "xyzzy"], "unknown command 'xyzzy'"),
             (["cluster", "up", "--nodes", "0"], "between 1 and"),
             (["cluster", "up", "--engine", "zab"], "one of raft, multipaxos, paxos"),
-            (["--endpoints", "x:1", "get", "a"], "the command comes first")):
+            (["--limit", "1", "get", "a"], "may stand before the command")):
         with tempfile.TemporaryDirectory() as scratch:
             r = subprocess.run([SYNOD, *args], capture_output=True, timeout=20, cwd=scratch)
         expect(r, USAGE, "", said)
