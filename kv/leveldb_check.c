@@ -120,6 +120,13 @@ static bool complete_but_for_size(const uint8_t *header, size_t left)
     return crc == want;
 }
 
+/* Whether a writer may have begun a record at `at` in a block with this header: none is larger than
+ * the block, and what a crash kept from being written is zero. */
+static bool may_be_begun(const uint8_t *header, size_t at)
+{
+    return enc_get_u16(header + 4) <= BLOCK_SIZE - HEADER_SIZE - at && header[6] <= RECORD_LAST;
+}
+
 /* Reads one version edit. What is not understood is left to LevelDB to judge. */
 static void read_edit(struct bytes edit, struct live_logs *logs)
 {
@@ -209,7 +216,7 @@ static int walk_block(struct walk *w)
             return all_zero(p, w->size - at) ? OK : walk_corrupt(w, at, "a record was zeroed");
         }
         if (size > left) {
-            if (!last || complete_but_for_size(p, left)) {
+            if (!last || !may_be_begun(p, at) || complete_but_for_size(p, left)) {
                 return walk_corrupt(w, at, "the size of a record is wrong");
             }
             w->torn = true;

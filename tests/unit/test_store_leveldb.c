@@ -248,6 +248,23 @@ static void test_store_leveldb_damaged_last_record_is_corrupt(void **state)
     }
 }
 
+/* D8: what no writer can have begun is not a torn end. */
+static void test_store_leveldb_overwritten_log_is_corrupt(void **state)
+{
+    struct fixture *f = *state;
+    struct store *s = must_open(f, f->path, true);
+    put_rows(s, 0, 5); /* less than a block */
+    store_close(s);
+    for (int way = 0; way < 2; way++) {
+        copy_store(f);
+        const char *log = copy_file(f, NULL, ".log");
+        file_flip(log, 0, 0xff);                   /* the checksum fits nothing */
+        file_flip(log, 5, way == 0 ? 0x80 : 0x40); /* larger than a block, or than the file */
+        file_flip(log, 6, way == 0 ? 0x00 : 0x80); /* and of an unknown type */
+        assert_int_equal(read_prefix(f, f->copy), ERR_CORRUPT);
+    }
+}
+
 /* ---- fact 2: without verify_checksums a flipped bit in a table is data ---- */
 
 static void test_leveldb_without_verify_checksums_returns_flipped_bit(void **state)
@@ -957,6 +974,7 @@ int main(void)
         STORE_TEST(test_leveldb_without_paranoid_checks_drops_damaged_record),
         STORE_TEST(test_store_leveldb_damaged_log_is_corrupt),
         STORE_TEST(test_store_leveldb_damaged_last_record_is_corrupt),
+        STORE_TEST(test_store_leveldb_overwritten_log_is_corrupt),
         STORE_TEST(test_leveldb_without_verify_checksums_returns_flipped_bit),
         STORE_TEST(test_store_leveldb_damaged_table_is_corrupt),
         STORE_TEST(test_store_leveldb_compaction_does_not_launder_damage),
