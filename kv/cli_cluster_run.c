@@ -56,6 +56,7 @@ struct run {
     struct blob *question;
     struct node *nodes;
     uint32_t nodes_count;
+    bool init;     /* no node has data yet: the cluster is new */
     uint8_t phase; /* enum phase */
     int code;      /* of the command */
 };
@@ -137,6 +138,7 @@ static int spawn(struct node *n)
         (char *) (uintptr_t) n->name,
         (char *) (uintptr_t) "--data-dir",
         (char *) (uintptr_t) cluster_path(c, n->name, ""),
+        n->run->init ? (char *) (uintptr_t) "--init" : NULL,
         NULL,
     };
     uv_stdio_container_t stdio[3] = {{.flags = UV_IGNORE}};
@@ -389,10 +391,22 @@ static void tell_ready(struct run *r, bool detach)
     cli_flush(cli);
 }
 
+/* No node has data yet. A single node without is refused by itself: its data was lost. */
+static bool is_new(const struct run *r)
+{
+    for (uint32_t i = 0; i < r->nodes_count; i++) {
+        if (access(cluster_path(r->cluster, r->nodes[i].name, "/log"), F_OK) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static int start(struct run *r, const struct cluster_up_options *options)
 {
     int code = start_signals(r);
 
+    r->init = is_new(r);
     cli_note("starting %u node%s with engine %s ...", r->nodes_count,
              r->nodes_count == 1 ? "" : "s", r->cluster->config->cluster.engine);
     for (uint32_t i = 0; i < r->nodes_count && code == CLI_OK; i++) {

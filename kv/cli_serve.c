@@ -14,7 +14,15 @@
 
 enum { ERROR_MAX = 4096 };
 
-enum { SERVE_CONFIG, SERVE_NODE, SERVE_DATA_DIR, SERVE_TRACE, SERVE_LOG_LEVEL, SERVE_CHECK };
+enum {
+    SERVE_CONFIG,
+    SERVE_NODE,
+    SERVE_DATA_DIR,
+    SERVE_TRACE,
+    SERVE_LOG_LEVEL,
+    SERVE_CHECK,
+    SERVE_INIT
+};
 
 /* In the order of enum diag_level. */
 static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
@@ -28,6 +36,8 @@ static const struct cli_flag serve_flags[] = {
     [SERVE_TRACE] = {"trace", 0, FLAG_TEXT, "FILE", "write trace events there", NULL},
     [SERVE_LOG_LEVEL] = {"log-level", 0, FLAG_CHOICE, "LEVEL", "error, warn, info or debug",
                          levels},
+    [SERVE_INIT] = {"init", 0, FLAG_SWITCH, NULL,
+                    "the cluster is new: make the data directory if there is none", NULL},
     [SERVE_CHECK] = {"check", 0, FLAG_SWITCH, NULL, "only check the configuration", NULL},
 };
 
@@ -259,6 +269,7 @@ static void map_places(const struct config *c, const struct cli_args *args,
     o->node_name = c->self->name;
     o->data_dir =
         args->values[SERVE_DATA_DIR].set ? args->values[SERVE_DATA_DIR].text : c->data_dir;
+    o->create = args->values[SERVE_INIT].set;
     o->trace_path = args->values[SERVE_TRACE].set ? args->values[SERVE_TRACE].text : c->trace_path;
     o->log_store = c->storage.log;
     o->state_store = c->storage.state;
@@ -412,8 +423,12 @@ const struct cli_command cli_serve = {
     .summary = "run one node of a cluster",
     .description = "Runs until SIGINT or SIGTERM, then finishes open requests and stops; a second "
                    "signal stops\nat once. One configuration file describes the whole cluster and "
-                   "is the same on all nodes.\nThe log goes to stderr.\n",
-    .examples = "  synod serve --config cluster-configs/raft-3.yaml --node 1\n"
+                   "is the same on all nodes.\nThe log goes to stderr.\n\n"
+                   "Give --init for the first start of a new cluster, and never again: a node "
+                   "that lost its data\nhas forgotten its votes and promises, and could undo "
+                   "acknowledged writes if it came back\nempty. Without --init a node whose data "
+                   "is missing refuses to start.\n",
+    .examples = "  synod serve --config cluster-configs/raft-3.yaml --node 1 --init\n"
                 "  synod serve --config cluster.yaml --node n2 --data-dir /var/lib/synod\n"
                 "  synod serve --config cluster.yaml --check\n",
     .flags = serve_flags,

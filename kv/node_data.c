@@ -206,6 +206,35 @@ out:
     return err;
 }
 
+static int log_lost(const struct node_data_options *o, struct buf *error)
+{
+    ERR_IGNORE(buf_printf(error,
+                          "data directory %s has a state database but no log: the log was lost, "
+                          "and with it this node's votes and promises; restore the directory from "
+                          "a copy",
+                          o->dir));
+    return ERR_CORRUPT;
+}
+
+/* D3: an empty directory under an old identity would vote and promise again what it has forgotten.
+ */
+static int refuse_to_create(const struct node_data_options *o, struct buf *error)
+{
+    char *state_path = join(o->dir, "state");
+    bool has_state = exists(state_path);
+
+    free(state_path);
+    if (has_state) {
+        return log_lost(o, error);
+    }
+    ERR_IGNORE(buf_printf(error,
+                          "data directory %s has no data; if the cluster is new, start this node "
+                          "with --init, once; if its data was lost, it must not come back empty: "
+                          "restore the directory from a copy",
+                          o->dir));
+    return ERR_NOT_FOUND;
+}
+
 /* State first, log (with the identity) last: a directory that has a log is complete. */
 static int create(const struct node_data_options *o, struct node_data *data, struct buf *error)
 {
@@ -226,12 +255,7 @@ static int create(const struct node_data_options *o, struct node_data *data, str
         return err;
     }
     if (half_made && data->rows > 0) {
-        ERR_IGNORE(buf_printf(error,
-                              "data directory %s has a state database but no log: the log was "
-                              "lost, and with it this node's promises; remove the directory only "
-                              "if a majority of the other nodes is intact",
-                              o->dir));
-        return ERR_CORRUPT;
+        return log_lost(o, error);
     }
     data->created = true;
     return open_log(o, true, data, error);
@@ -271,7 +295,13 @@ int node_data_open(const struct node_data_options *o, struct node_data *ret_data
     uint64_t applied;
     int err;
 
-    err = exists(log_path) ? open_existing(o, &data, error) : create(o, &data, error);
+    if (exists(log_path)) {
+        err = open_existing(o, &data, error);
+    } else if (o->create) {
+        err = create(o, &data, error);
+    } else {
+        err = refuse_to_create(o, error);
+    }
     if (err != OK) {
         goto out;
     }

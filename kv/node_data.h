@@ -25,6 +25,7 @@ struct node_data_options {
     size_t state_cache;
     const struct identity *identity;
     const struct mvcc_options *mvcc;
+    bool create; /* make the directory if there is none: only for the first start of a cluster */
 };
 
 struct node_data {
@@ -39,8 +40,10 @@ struct node_data {
 
 /*
  * Creates the directory for a new node, or opens an existing one, and counts this start. `error`
- * gets one line. Errors: ERR_MISMATCH, ERR_LOCKED, ERR_CORRUPT (also: one of the two stores is
- * missing), ERR_VERSION, ERR_NO_SPACE, ERR_IO, ERR_INVALID (no such store implementation).
+ * gets one line. Errors: ERR_NOT_FOUND (there is none and !create: a member whose data is lost has
+ * forgotten its votes and promises, so it never comes back empty by itself, D3), ERR_MISMATCH,
+ * ERR_LOCKED, ERR_CORRUPT (also: one of the two stores is missing), ERR_VERSION, ERR_NO_SPACE,
+ * ERR_IO, ERR_INVALID (no such store implementation).
  */
 MUST_USE int node_data_open(const struct node_data_options *options, struct node_data *ret_data,
                             struct buf *error);

@@ -27,6 +27,7 @@
 enum {
     TURN_ROUNDS_MAX = 16,
     ERROR_MAX = 4096,
+    GOODBYE_US = 500 * 1000, /* connections without calls have this long to leave after GOAWAY */
     FILES_MIN = 128,
     FILES_OWN = 64, /* stores, threads, listeners; about 25 are in use, more while compacting */
 };
@@ -42,6 +43,7 @@ struct server_loop {
     bool closed;
     bool transport_open;
     uint64_t grace_end_us;
+    uint64_t goodbye_end_us;
     uint32_t leader; /* as last logged */
     uint64_t epoch;
     uint8_t role;
@@ -128,7 +130,7 @@ static void set_timer(struct server *s, uint64_t now)
     struct server_loop *h = s->handles;
 
     if (h->stopping) {
-        deadline = u64_min(deadline, h->grace_end_us);
+        deadline = u64_min(deadline, now < h->goodbye_end_us ? h->goodbye_end_us : h->grace_end_us);
     }
     if (deadline == UINT64_MAX) {
         ERR_IGNORE(uv_timer_stop(&h->timer));
@@ -166,6 +168,17 @@ static void carry_out(struct server *s)
     }
 }
 
+/* Stopping: every call is answered, and the connections are gone or had their time. */
+static bool may_close(const struct server *s, uint64_t now)
+{
+    const struct server_loop *h = s->handles;
+
+    if (now >= h->grace_end_us) {
+        return true;
+    }
+    return replica_idle(s->replica) && (server_clients_gone(s) || now >= h->goodbye_end_us);
+}
+
 static void turn(uv_prepare_t *prepare)
 {
     struct server *s = prepare->data;
@@ -190,8 +203,7 @@ static void turn(uv_prepare_t *prepare)
         trace_json_flush(s->trace);
     }
     log_changes(s);
-    if (h->stopping &&
-        (now >= h->grace_end_us || (replica_idle(s->replica) && server_clients_gone(s)))) {
+    if (h->stopping && may_close(s, now)) {
         close_all(s);
         return;
     }
@@ -212,6 +224,7 @@ static void on_signal(uv_signal_t *handle, int number)
     DIAG_INFO("%s: stopping; open calls may finish", number == SIGINT ? "SIGINT" : "SIGTERM");
     h->stopping = true;
     h->grace_end_us = now_us() + s->options->grace_us;
+    h->goodbye_end_us = u64_min(h->grace_end_us, now_us() + GOODBYE_US);
     replica_stop(s->replica);
     server_clients_shutdown(s);
 }
@@ -307,6 +320,7 @@ static int open_data(struct server *s, struct buf *error)
         .state_cache = o->state_cache,
         .identity = &o->identity,
         .mvcc = &o->replica.mvcc,
+        .create = o->create,
     };
 
     return node_data_open(&options, &s->data, error);

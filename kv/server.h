@@ -23,6 +23,7 @@ struct server_options {
     struct identity identity; /* who this node is; must agree with the data directory */
     const char *node_name;
     const char *data_dir;
+    bool create;           /* the cluster is new: make data_dir if there is none */
     const char *log_store; /* names in the tables of logstore.h and store.h */
     const char *state_store;
     size_t log_write_buffer;
@@ -45,9 +46,9 @@ struct server_options {
 /*
  * Opens or creates the data directory, serves until SIGINT or SIGTERM, and stops gracefully. OK
  * then. On failure `error` has one line: what, where, remedy. Raises the process's limit of open
- * files as far as it may. Errors: all of logstore_open and store_open, ERR_MISMATCH (data of another
- * cluster, node or engine), ERR_ADDRESS_IN_USE, ERR_LIMIT (too few open files allowed), ERR_INVALID,
- * and the fatal ones that stopped a running node.
+ * files as far as it may. Errors: all of logstore_open and store_open, ERR_MISMATCH (data of
+ * another cluster, node or engine), ERR_ADDRESS_IN_USE, ERR_LIMIT (too few open files allowed),
+ * ERR_INVALID, and the fatal ones that stopped a running node.
  */
 MUST_USE int server_run(const struct server_options *options, struct buf *error);
 

@@ -115,6 +115,10 @@ class Node:
         assert not self.running(), f"{self.name} runs already"
         command = [SYNOD, "serve", "--config", config or self.cluster.config_path,
                    "--node", str(self.id), "--data-dir", self.data_dir, *extra]
+        if "--no-init" in command:
+            command.remove("--no-init")
+        elif not os.path.exists(os.path.join(self.data_dir, "log")):
+            command.append("--init")
         if self.cluster.trace:
             command += ["--trace", self.trace_path]
         with open(self.log_path, "ab") as log:

@@ -65,7 +65,7 @@ class Image(Cluster):
     def try_start(self):
         """True when the victim serves; False when it refused to."""
         n = self[VICTIM]
-        n.start()
+        n.start("--no-init")
         wait_for(lambda: not n.running() or "serving clients" in n.log(), "the victim to decide")
         return "serving clients" in n.log()
 
@@ -228,10 +228,11 @@ def test_lost_parts_are_told():
     sections = {"timing": SMALL["timing"], "limits": {"log_keep_entries": 64}}
     with Image("raft", 2000, sections) as c:
         data = c[VICTIM].data_dir
-        for database, words in (("log", ("has a state database but no log", "promises")),
-                                ("state", ("has a log but no state database", "from a copy"))):
+        for part, words in (("log", ("has a state database but no log", "promises")),
+                            ("state", ("has a log but no state database", "from a copy")),
+                            ("", ("has no data", "--init", "must not come back empty"))):  # D3
             c.put_back()
-            shutil.rmtree(os.path.join(data, database))
+            shutil.rmtree(os.path.join(data, part))
             assert not c.try_start()
             last_words(c[VICTIM], data, *words)
             open(c[VICTIM].log_path, "wb").close()
@@ -242,6 +243,22 @@ def test_lost_parts_are_told():
         change_file(newest(c, "state", "*.log"), empty)
         assert not c.try_start(), "a state that the log does not reach was served"
         last_words(c[VICTIM], data, "log and state do not fit together")
+
+
+def test_a_node_that_lost_its_data_does_not_come_back_empty():
+    """D3: it would vote and promise again what it has forgotten."""
+    with Cluster(nodes=3) as c:
+        c.start()
+        c.kill(3)
+        c.put("acknowledged", "kept", node=1)
+        c.kill(1, 2)
+        shutil.rmtree(c[2].data_dir)
+        c[2].start("--no-init")
+        assert c[2].wait() == LOCAL
+        last_words(c[2], c[2].data_dir, "has no data", "--init", "from a copy")
+        assert not os.path.exists(c[2].data_dir), "something was made in its place"
+        c.restart(1, 3)
+        assert c.get("acknowledged", node=3) == "kept"
 
 
 # ---- Full and read-only disks
@@ -268,13 +285,18 @@ class Disk:
         subprocess.run(["umount", "-l", self.path], check=True)
 
     def remount(self, options):
-        subprocess.run(["mount", "-o", f"remount,{options}", self.path], check=True)
+        """False when it cannot be: what is on it is larger than it would become."""
+        result = subprocess.run(["mount", "-o", f"remount,{options}", self.path],
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return result.returncode == 0
 
     def leave(self, free):
-        """Makes it so large that so many bytes are free."""
-        stat = os.statvfs(self.path)
-        used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
-        self.remount(f"size={used + free}")
+        """Makes it so large that so many bytes are free; the node may be writing."""
+        def shrink():
+            stat = os.statvfs(self.path)
+            used = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+            return self.remount(f"size={used + free}")
+        wait_for(shrink, "the disk to be shrunk", step=0)
 
 
 def full_disk(engine):
@@ -294,7 +316,7 @@ def full_disk(engine):
                 disk.leave(0)
                 c[VICTIM].start()
                 last_words(c[VICTIM], disk.path, "No space left on device", "free space")
-                disk.remount("size=64m")
+                assert disk.remount("size=64m")
                 open(c[VICTIM].log_path, "wb").close()
                 c.start(VICTIM)
             load.stop()
@@ -319,17 +341,18 @@ def test_paxos_full_disk():
 def test_a_node_is_not_half_made_on_a_full_disk():
     with Cluster(nodes=1) as c, Disk(c, 1, "4k") as disk:
         for size in (4, 8, 12, 16, 24, 32):
-            disk.remount(f"size={size}k")
+            assert disk.remount(f"size={size}k")
             open(c[1].log_path, "wb").close()
-            c[1].start()
+            c[1].start("--init")
             wait_for(lambda: not c[1].running() or "serving clients" in c[1].log(), "the node")
             if c[1].running():
                 break
             last_words(c[1], disk.path, "space")
         assert size > 4
         c[1].kill()
-        disk.remount("size=4m")
-        c.start()
+        assert disk.remount("size=4m")
+        c[1].start("--init")
+        c.wait_ready()
         c.put("a", "1")
         assert c.get("a") == "1"
         c.kill()
@@ -340,10 +363,10 @@ def test_read_only_disk_is_told():
         c.start()
         c.put("a", "1")
         assert c.stop() == {1: 0}
-        disk.remount("ro")
+        assert disk.remount("ro")
         c[1].start()
         last_words(c[1], disk.path, "Read-only file system")
-        disk.remount("rw")
+        assert disk.remount("rw")
         c.start()
         assert c.get("a") == "1"
         c.kill()

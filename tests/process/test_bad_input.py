@@ -31,7 +31,7 @@ def the_line(result, code, *words):
 
 
 def serve(config, *flags):
-    return synod("serve", "--config", config, *flags, timeout=PATIENCE)
+    return synod("serve", "--init", "--config", config, *flags, timeout=PATIENCE)
 
 
 # ---- The command line
@@ -110,7 +110,7 @@ def test_port_in_use_is_told():
     with Cluster(nodes=1) as c:
         for port, word in ((c[1].client_port, "client"), (c[1].peer_port, "peers")):
             with socket.create_server(("127.0.0.1", port)):
-                result = serve(c.config_path, "--node", "1", "--data-dir", c[1].data_dir)
+                result = serve(c.config_path, "--init", "--data-dir", c[1].data_dir)
                 the_line(result, LOCAL, word, f"127.0.0.1:{port}", "in use", "choose another port")
         c.start()  # the refused starts left nothing that is in the way
         c.put("a", "1")
@@ -152,7 +152,7 @@ def test_data_directory_of_another_is_refused():
 def test_data_directory_that_cannot_be_is_told():
     with Cluster(nodes=1) as c:
         for path in ("/proc/synod", c.config_path, c.config_path + "/below"):
-            the_line(serve(c.config_path, "--data-dir", path), LOCAL, path, "--data-dir")
+            the_line(serve(c.config_path, "--init", "--data-dir", path), LOCAL, path, "--data-dir")
 
 
 # ---- Requests that are too large
@@ -379,7 +379,7 @@ def start_with_files(c, count):
     n = c[1]
     with open(n.log_path, "ab") as log:
         n.process = subprocess.Popen(
-            [SYNOD, "serve", "--config", c.config_path, "--data-dir", n.data_dir],
+            [SYNOD, "serve", "--config", c.config_path, "--data-dir", n.data_dir, "--init"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=limit)
 
 
