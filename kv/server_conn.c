@@ -86,6 +86,10 @@ static void on_written(uv_write_t *request, int status)
  * never reads. */
 static void client_flush(struct client *c)
 {
+    if (grpc_broken(c->api.grpc)) {
+        client_close(c);
+        return;
+    }
     while (c->unsent == NULL) {
         struct bytes out = grpc_output(c->api.grpc);
         uv_buf_t buf = uv_buf_init((char *) (uintptr_t) out.data, (unsigned) out.size);

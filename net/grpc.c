@@ -546,6 +546,11 @@ void grpc_sent(struct grpc *g, size_t n)
     }
 }
 
+bool grpc_broken(const struct grpc *g)
+{
+    return g->broken;
+}
+
 bool grpc_finished(const struct grpc *g)
 {
     if (g->broken) {
@@ -571,8 +576,10 @@ void grpc_cancel(struct grpc *g, uint32_t id)
 
 void grpc_call_set_user(struct grpc *g, uint32_t id, void *user)
 {
-    struct grpc_call *call = grpc_find_open(g, id);
-    if (call != NULL) {
+    /* Also on a broken connection: the on_end of its calls is still to come and reads the pointer.
+     */
+    struct grpc_call *call = map_get(&g->calls, id);
+    if (call != NULL && call->begun && !call->ended) {
         call->user = user;
     }
 }

@@ -137,6 +137,9 @@ void grpc_sent(struct grpc *g, size_t n);
 
 /* Nothing more will come or go: close the socket. */
 bool grpc_finished(const struct grpc *g);
+/* Nothing more goes in or out, so what the socket has not taken yet need not wait: close at once.
+ */
+bool grpc_broken(const struct grpc *g);
 
 /*
  * Server: sends a message on a call. The blob is referenced until it is in the output, which
@@ -178,7 +181,7 @@ int grpc_call_send(struct grpc *g, uint32_t call, struct blob *message, bool las
 /* Both: RST_STREAM; on_end is not called. A call that is gone is legal. */
 void grpc_cancel(struct grpc *g, uint32_t call);
 
-/* Remembers a pointer with the call; a call that is gone is legal. */
+/* Remembers a pointer with the call, also when grpc_broken; a call that is gone is legal. */
 void grpc_call_set_user(struct grpc *g, uint32_t call, void *user);
 void *grpc_call_user(const struct grpc *g, uint32_t call); /* NULL when the call is gone */
 

@@ -534,6 +534,8 @@ static void test_grpc_client_that_never_reads_loses_the_connection(void **state)
     struct blob *b = pattern(100000, 1);
     int err = OK;
     int sent = 0;
+    grpc_call_set_user(p.server.g, 1, b);
+    assert_false(grpc_broken(p.server.g));
     while (err == OK) {
         err = grpc_send(p.server.g, 1, b);
         sent += err == OK ? 1 : 0;
@@ -543,6 +545,12 @@ static void test_grpc_client_that_never_reads_loses_the_connection(void **state)
     assert_int_equal(err, ERR_LIMIT);
     assert_int_equal(sent, 10);
     assert_true(grpc_finished(p.server.g));
+    assert_true(grpc_broken(p.server.g));
+    /* on_end is still to come: an owner that has freed what the pointer names must be able to say
+     * so. */
+    assert_ptr_equal(grpc_call_user(p.server.g, 1), b);
+    grpc_call_set_user(p.server.g, 1, NULL);
+    assert_null(grpc_call_user(p.server.g, 1));
     assert_int_equal(grpc_output(p.server.g).size, 0);
     assert_int_equal(grpc_send(p.server.g, 1, b), ERR_NOT_FOUND);
     assert_int_equal(grpc_feed(p.server.g, bytes_str("x")), ERR_CLOSED);
