@@ -19,6 +19,7 @@ SMALL = {"timing": {"election_ms": 300},
          "storage": {"log_write_buffer_bytes": 65536, "state_write_buffer_bytes": 65536}}
 LOG_LINE = re.compile(r"^\d{4}-\d\d-\d\dT\S+ (ERROR|WARN|INFO|DEBUG) ")
 VICTIM = 3
+BLOCK_SIZE = 32768  # of LevelDB's write-ahead files
 
 
 def last_words(node, *words):
@@ -172,13 +173,16 @@ def test_damaged_files_are_refused_or_served_rightly():
 
 # ---- What a crash leaves
 
-def torn(data):
-    """The beginning of a record of 4000 bytes (LevelDB, doc/log_format.md)."""
-    return data + b"\x01\x02\x03\x04\xa0\x0f\x01" + os.urandom(100)
-
-
 def torn_header(data):
     return data + b"\x01\x02\x03"
+
+
+def torn(data):
+    """The beginning of a record that fills its block (LevelDB, doc/log_format.md)."""
+    size = BLOCK_SIZE - len(data) % BLOCK_SIZE - 7
+    if size < 200:
+        return torn_header(data)
+    return data + b"\x01\x02\x03\x04" + size.to_bytes(2, "little") + b"\x01" + os.urandom(100)
 
 
 def zeros(data):
