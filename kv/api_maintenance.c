@@ -4,6 +4,8 @@
 #include "kv/api_internal.h"
 #include "kv/version.h"
 
+static const struct bytes no_leader = {(const uint8_t *) "etcdserver: no leader", 21};
+
 static int maintenance_status(struct api_call *call, struct bytes in)
 {
     struct api *a = call->api;
@@ -22,6 +24,9 @@ static int maintenance_status(struct api_call *call, struct bytes in)
         .raft_index = status.consensus.commit,
         .raft_term = status.consensus.epoch,
         .raft_applied_index = status.applied,
+        .errors = &no_leader,
+        .errors_count =
+            status.consensus.leader == 0 && status.consensus.role != ROLE_PROPOSER ? 1 : 0,
         .is_learner = status.consensus.role == ROLE_LEARNER,
         .engine = bytes_str(engine_name(engine_by_id(status.consensus.engine))),
         .role = bytes_str(consensus_role_name(status.consensus.role)),

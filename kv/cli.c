@@ -180,7 +180,7 @@ static int unknown_command(struct cli *cli, int argc, char **argv)
     const char *meant;
 
     if (argv[1][0] == '-') {
-        return cli_fail(cli, CLI_USAGE, "%s is no flag that may stand before the command; see 'synod help'",
+        return cli_fail(cli, CLI_USAGE, "%s may not stand before the command; see 'synod help'",
                         argv[1]);
     }
     /* A longer word is cut and then resembles nothing. */

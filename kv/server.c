@@ -47,6 +47,7 @@ struct server_loop {
     uint32_t leader; /* as last logged */
     uint64_t epoch;
     uint8_t role;
+    uint64_t left_behind; /* bitmap by peer: told about */
 };
 
 static uint64_t now_us(void)
@@ -87,6 +88,25 @@ static void on_timer(uv_timer_t *timer)
     (void) timer; /* wakes the loop; the turn does the work */
 }
 
+/* Without snapshots a node that needs trimmed entries never catches up; that must not be silent. */
+static void log_left_behind(struct server *s, const struct replica_status *status)
+{
+    for (uint32_t i = 0; i < status->peers_count; i++) {
+        const struct replica_peer_status *peer = &status->peers[i];
+        uint64_t bit = UINT64_C(1) << i;
+
+        if (peer->heard_us == 0 || peer->applied + 1 >= status->log_first) {
+            s->handles->left_behind &= ~bit;
+        } else if ((s->handles->left_behind & bit) == 0) {
+            s->handles->left_behind |= bit;
+            DIAG_WARN("node %u has applied up to %" PRIu64 " and this log begins at %" PRIu64
+                      ": it cannot catch up and serves nothing new; restore its data directory "
+                      "from a copy that is not older",
+                      peer->id, peer->applied, status->log_first);
+        }
+    }
+}
+
 /* One line per change of role, leader or epoch: what an operator greps for. */
 static void log_changes(struct server *s)
 {
@@ -95,6 +115,7 @@ static void log_changes(struct server *s)
     const struct consensus_status *c = &status.consensus;
 
     replica_status(s->replica, &status);
+    log_left_behind(s, &status);
     if (c->role == h->role && c->leader == h->leader && (c->epoch == h->epoch || c->leader == 0)) {
         return;
     }

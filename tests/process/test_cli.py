@@ -252,7 +252,7 @@ def test_wrong_usage_is_one_line_and_2():
             (["help", "xyzzy"], "unknown command 'xyzzy'"),
             (["cluster", "up", "--nodes", "0"], "between 1 and"),
             (["cluster", "up", "--engine", "zab"], "one of raft, multipaxos, paxos"),
-            (["--limit", "1", "get", "a"], "may stand before the command")):
+            (["--limit", "1", "get", "a"], "may not stand before the command")):
         with tempfile.TemporaryDirectory() as scratch:
             r = subprocess.run([SYNOD, *args], capture_output=True, timeout=20, cwd=scratch)
         expect(r, USAGE, "", said)
