@@ -32,6 +32,7 @@ void replica_options_init(struct replica_options *o)
         .call_bytes_max = DEFAULT_MEMORY,
         .apply_lag_max = 5000,
         .unwritten_max = DEFAULT_MEMORY,
+        .fetch_rows_max = 4096,
         .retry_us = 1000000,
         .read_retry_us = 200000,
         .gossip_us = 200000,
@@ -50,8 +51,9 @@ static bool options_valid(const struct replica_options *o)
            o->log_memory_max > 0 && o->log_slots_max > 0 && o->batch_bytes_max > 0 &&
            o->batch_commands_max > 0 && o->batch_commands_max <= SEQUENCES_MAX / 2 &&
            o->calls_max > 0 && o->call_bytes_max > 0 && o->apply_lag_max > 0 &&
-           o->unwritten_max > 0 && o->retry_us > 0 && o->read_retry_us > 0 && o->gossip_us > 0 &&
-           o->flush_operations > 0 && o->flush_bytes > 0;
+           o->unwritten_max > 0 && o->fetch_rows_max > 0 && o->retry_us > 0 &&
+           o->read_retry_us > 0 && o->gossip_us > 0 && o->flush_operations > 0 &&
+           o->flush_bytes > 0;
 }
 
 /* Do the log and the state belong together, and is the last entry there? */
@@ -99,6 +101,7 @@ static void lists_init(struct replica *r)
     list_init(&r->batches_free);
     list_init(&r->forwards);
     list_init(&r->compactions);
+    list_init(&r->fetches_waiting);
     list_init(&r->held);
     list_init(&r->loop);
     list_init(&r->out_messages);

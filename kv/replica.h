@@ -43,6 +43,7 @@ struct replica_options {
     uint64_t call_bytes_max; /* bytes of requests not yet answered or not yet applied */
     uint64_t apply_lag_max;  /* commit - applied; beyond, new requests are refused */
     size_t unwritten_max;    /* rows not yet durable in state: beyond, new requests wait */
+    uint64_t fetch_rows_max; /* rows for reads on their way from the store; or one read with more */
     uint64_t retry_us;       /* a batch not seen applied is sent again after this, doubling */
     uint64_t read_retry_us;
     uint64_t gossip_us;        /* interval of MSG_REPLICA_GOSSIP */

@@ -61,6 +61,32 @@ static void result_reply(struct replica *r, struct call *call, struct mvcc_resul
     replica_reply(r, call, err, result);
 }
 
+/* The rows that are under way are in memory all at once, and a client that goes away does not stop
+ * those that are on their way to the store: so there are not many, however many reads wait. */
+static void fetches_push(struct replica *r)
+{
+    while (!list_empty(&r->fetches_waiting)) {
+        struct fetch *f = container_of(list_first(&r->fetches_waiting), struct fetch, node);
+        if (r->fetch_rows > 0 && r->fetch_rows + f->count > r->options.fetch_rows_max) {
+            return;
+        }
+        list_remove(&f->node);
+        r->fetch_rows += f->count;
+        replica_push_fetch(r, f);
+    }
+}
+
+void replica_fetch_forget(struct replica *r, struct fetch *f)
+{
+    f->call = NULL;
+    if (list_node_linked(&f->node)) {
+        list_remove(&f->node);
+        void *removed = map_remove(&r->fetches, f->id);
+        ASSERT(removed == f);
+        fetch_free(f);
+    }
+}
+
 void replica_result(struct replica *r, struct call *call, struct mvcc_result *result)
 {
     if (result->missing == 0) {
@@ -74,7 +100,8 @@ void replica_result(struct replica *r, struct call *call, struct mvcc_result *re
     f->result = result;
     f->call = call;
     call->fetch = f;
-    replica_push_fetch(r, f);
+    list_push_back(&r->fetches_waiting, &f->node);
+    fetches_push(r);
 }
 
 static int wanted_fetched(struct replica *r, const struct fetch *f, struct blob *const *rows)
@@ -110,7 +137,11 @@ int replica_rows_fetched(struct replica *r, uint64_t fetch_id, struct blob *cons
     r->dirty = true;
     if (f->result == NULL) {
         err = wanted_fetched(r, f, rows);
-    } else if (f->call != NULL) {
+        fetch_free(f);
+        return err;
+    }
+    r->fetch_rows -= count;
+    if (f->call != NULL) {
         for (uint32_t i = 0; i < count; i++) {
             mvcc_result_provide(f->result, i, rows[i]);
         }
@@ -120,7 +151,8 @@ int replica_rows_fetched(struct replica *r, uint64_t fetch_id, struct blob *cons
         f->result = NULL;
     }
     fetch_free(f);
-    return err;
+    fetches_push(r);
+    return OK;
 }
 
 /* Physical compactions are answered when the space is released (etcd-v3.md 4). */

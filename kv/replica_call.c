@@ -75,7 +75,7 @@ void replica_call_close(struct replica *r, struct call *call)
         replica_batch_forget(call->batch, call->position);
     }
     if (call->fetch != NULL) {
-        call->fetch->call = NULL;
+        replica_fetch_forget(r, call->fetch);
     }
     if (call->request != NULL) {
         r->call_bytes -= call->request->size;

@@ -103,8 +103,9 @@ struct read_round {
     uint8_t state;  /* enum round_state */
 };
 
-/* Rows under way from the state store; for a result, or (result NULL) for what mvcc wants. */
+/* Rows from the state store; for a result, or (result NULL) for what mvcc wants. */
 struct fetch {
+    struct list_node node; /* for a result: until its turn comes, see replica_result */
     uint64_t id;
     struct mvcc_result *result;
     struct call *call; /* NULL: nobody waits any more */
@@ -211,7 +212,9 @@ struct replica {
     uint8_t wanted_by;  /* enum wanted_by */
     struct map fetches; /* id -> fetch */
     uint64_t fetch_id;
-    struct list compactions; /* calls that wait for a physical compaction */
+    struct list fetches_waiting; /* whose turn has not come */
+    uint64_t fetch_rows;         /* of results, under way */
+    struct list compactions;     /* calls that wait for a physical compaction */
     bool flushing;
     uint64_t durable;     /* reached by the last flush that succeeded */
     uint64_t flush_index; /* reached by the last flush begun */
@@ -292,6 +295,8 @@ MUST_USE int replica_reads_run(struct replica *r);
 
 /* replica_apply.c */
 MUST_USE int replica_apply(struct replica *r, bool *ret_progress);
+/* Nobody waits for the fetch any more. */
+void replica_fetch_forget(struct replica *r, struct fetch *f);
 /* Gives a result to the call, now or when its missing rows came. Takes the result over. */
 void replica_result(struct replica *r, struct call *call, struct mvcc_result *result);
 void replica_want(struct replica *r, enum wanted_by by); /* after ERR_AGAIN */

@@ -213,6 +213,36 @@ static void test_replica_read_of_a_value_on_disk_is_fetched(void **state)
     assert_null(bed_reply(&bed, 11));
 }
 
+/* However many reads wait, few rows are in memory at once; who is gone costs no read at all. */
+static void test_replica_fetches_of_reads_wait_for_their_turn(void **state)
+{
+    (void) state;
+    bed.options.fetch_rows_max = 2;
+    start_with_values_on_disk();
+    for (uint64_t call = 10; call < 15; call++) {
+        assert_int_equal(bed_get(&bed, call, "a", true), OK);
+    }
+    bed_turn(&bed);
+    assert_int_equal(bed.fetches_count, 2);
+    replica_cancel(bed.replica, 12); /* has not begun */
+    replica_cancel(bed.replica, 10); /* has */
+    bed_turn(&bed);
+    assert_int_equal(bed.fetches_count, 2);
+    bed_fetch_done(&bed); /* of 10 */
+    assert_int_equal(bed.fetches_count, 2);
+    bed_fetch_done(&bed); /* of 11 */
+    assert_non_null(answer(11));
+    assert_int_equal(bed.fetches_count, 2);
+    bed_fetch_done(&bed);
+    bed_fetch_done(&bed);
+    assert_int_equal(bed.fetches_count, 0);
+    assert_non_null(answer(13));
+    assert_non_null(answer(14));
+    assert_null(bed_reply(&bed, 10));
+    assert_null(bed_reply(&bed, 12));
+    assert_true(replica_idle(bed.replica));
+}
+
 /* A compare that needs a value stops everything behind it. */
 static void test_replica_applying_waits_for_values(void **state)
 {
@@ -629,6 +659,7 @@ int main(void)
         TEST(test_replica_read_without_leader_fails_at_its_deadline),
         TEST(test_replica_serializable_read_is_answered_here_and_now),
         TEST(test_replica_read_of_a_value_on_disk_is_fetched),
+        TEST(test_replica_fetches_of_reads_wait_for_their_turn),
         TEST(test_replica_applying_waits_for_values),
         TEST(test_replica_state_is_flushed_after_a_while),
         TEST(test_replica_state_is_flushed_when_there_is_much),
