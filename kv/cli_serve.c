@@ -6,13 +6,14 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/assert.h"
 #include "base/diag.h"
 #include "base/mem.h"
 #include "kv/cli_internal.h"
 #include "kv/config.h"
 #include "kv/server.h"
 
-enum { ERROR_MAX = 4096 };
+enum { ERROR_MAX = 4096, HELP_MAX = 64 * 1024 };
 
 enum {
     SERVE_CONFIG,
@@ -21,7 +22,8 @@ enum {
     SERVE_TRACE,
     SERVE_LOG_LEVEL,
     SERVE_CHECK,
-    SERVE_INIT
+    SERVE_INIT,
+    SERVE_HELP_CONFIG,
 };
 
 /* In the order of enum diag_level. */
@@ -39,6 +41,8 @@ static const struct cli_flag serve_flags[] = {
     [SERVE_INIT] = {"init", 0, FLAG_SWITCH, NULL,
                     "the cluster is new: make the data directory if there is none", NULL},
     [SERVE_CHECK] = {"check", 0, FLAG_SWITCH, NULL, "only check the configuration", NULL},
+    [SERVE_HELP_CONFIG] = {"help-config", 0, FLAG_SWITCH, NULL,
+                           "list what a configuration can say, with defaults", NULL},
 };
 
 /* ---- Which node ---- */
@@ -397,11 +401,27 @@ static int serve(struct cli *cli, const struct cli_args *args, struct serve *s)
     return code;
 }
 
+static int help_config(struct cli *cli)
+{
+    struct buf text;
+    int err;
+
+    buf_init(&text, HELP_MAX);
+    err = config_print_help(&text);
+    ASSERT(err == OK); /* HELP_MAX is enough */
+    cli_print_bytes(cli, buf_bytes(&text));
+    buf_release(&text);
+    return CLI_OK;
+}
+
 static int run_serve(struct cli *cli, const struct cli_args *args)
 {
     struct serve s = {0};
     int code;
 
+    if (args->values[SERVE_HELP_CONFIG].set) {
+        return help_config(cli);
+    }
     if (!args->values[SERVE_CONFIG].set) {
         return cli_fail(cli, CLI_USAGE,
                         "--config FILE is needed; ready-made ones are in cluster-configs/, and "

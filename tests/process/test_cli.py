@@ -330,6 +330,7 @@ def test_serve_check_validates_only():
         expect(synod("serve", "--config", c.config_path, "--node", "9"), LOCAL, "",
                "has no member '9'")
         expect(synod("serve", "--config", "/no/such/file", "--check"), LOCAL, "", "/no/such/file")
+        assert b"\n  election_ms" in expect(synod("serve", "--help-config"), OK).stdout
         with open(c.config_path, "a", encoding="utf-8") as f:
             f.write("timing:\n  electoin_ms: 100\n")
         expect(synod("serve", "--config", c.config_path, "--check"), LOCAL, "", "electoin_ms")
