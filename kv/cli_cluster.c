@@ -128,9 +128,9 @@ static int running_already(struct cluster *c)
 
         if (pid != 0) {
             return cli_fail(c->cli, CLI_LOCAL,
-                            "a cluster runs in %s already (%s is pid %lld); 'synod cluster status' "
-                            "shows it, 'synod cluster down' stops it",
-                            c->dir_shown, name, (long long) pid);
+                            "a cluster runs in %s already (%s is pid %lld); 'synod cluster status "
+                            "--dir %s' shows it, 'synod cluster down --dir %s' stops it",
+                            c->dir_shown, name, (long long) pid, c->dir_shown, c->dir_shown);
         }
     }
     return CLI_OK;
