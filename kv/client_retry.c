@@ -127,9 +127,11 @@ void client_op_attempt_timed_out(struct client_op *op)
 {
     const struct client_server *e = &op->client->servers[op->endpoint];
 
-    if (op->request.write && e->kind != SERVER_SYNOD) {
+    if (op->request.write && e->kind == SERVER_ETCD) {
         return; /* a second copy could be applied too: wait on */
     }
+    /* A server that has not even said what it is hangs; the next one says it for the cluster, and
+     * the write is repeated only if that is Synod. */
     grpc_call_set_user(op->grpc, op->grpc_call, NULL);
     grpc_cancel(op->grpc, op->grpc_call);
     op->grpc = NULL;

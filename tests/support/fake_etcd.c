@@ -37,6 +37,7 @@ struct fake_etcd {
     struct list connections;
     char endpoint[32];
     bool synod;
+    bool status_hangs;
     uint32_t handles;
     struct fake_answer script[SCRIPT_MAX];
     uint32_t script_count;
@@ -143,7 +144,9 @@ static void on_half_close(void *ctx, struct grpc *g, uint32_t id)
     struct buf empty;
 
     if (grpc_call_user(g, id) == f) {
-        answer_status(f, g, id);
+        if (!f->status_hangs) {
+            answer_status(f, g, id);
+        }
         return;
     }
     if (f->script_at < f->script_count) {
@@ -261,6 +264,11 @@ static void on_connection(uv_stream_t *listener, int status)
 }
 
 /* ---- For tests ---- */
+
+void fake_etcd_hang_status(struct fake_etcd *f)
+{
+    f->status_hangs = true;
+}
 
 struct fake_etcd *fake_etcd_new(struct uv_loop_s *loop, bool synod)
 {

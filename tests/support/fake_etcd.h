@@ -49,6 +49,9 @@ const char *fake_etcd_endpoint(const struct fake_etcd *f);
 /* Adds to the script. */
 void fake_etcd_then(struct fake_etcd *f, struct fake_answer answer);
 
+/* Status is not answered from now on: nobody knows what it is. */
+void fake_etcd_hang_status(struct fake_etcd *f);
+
 /* Calls that came, Status not counted. */
 uint32_t fake_etcd_calls(const struct fake_etcd *f);
 struct fake_call fake_etcd_call(const struct fake_etcd *f, uint32_t i);

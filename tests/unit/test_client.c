@@ -254,6 +254,22 @@ static void test_client_write_to_hanging_etcd_is_unknown(void **state)
     bench_release(&b);
 }
 
+/* A node that is stopped does not say what it is either; the next one does. */
+static void test_client_write_leaves_a_server_that_hangs_altogether(void **state)
+{
+    struct bench b;
+
+    (void) state;
+    bench_init(&b, 2, true);
+    fake_etcd_hang_status(b.servers[0]);
+    fake_etcd_then(b.servers[0], silence);
+    bench_connect(&b, 20);
+    assert_int_equal(call(&b, true, TIMEOUT_MS)->outcome, CLIENT_OK);
+    assert_int_equal(b.results[0].r.endpoint, 1);
+    assert_int_equal(fake_etcd_call(b.servers[1], 0).sequence, 1);
+    bench_release(&b);
+}
+
 static void test_client_write_refused_by_synod_for_no_leader_is_not_unknown(void **state)
 {
     struct bench b;
@@ -541,6 +557,7 @@ int main(void)
         cmocka_unit_test(test_client_write_to_synod_keeps_its_name_over_servers),
         cmocka_unit_test(test_client_write_to_etcd_is_never_sent_twice),
         cmocka_unit_test(test_client_write_to_hanging_etcd_is_unknown),
+        cmocka_unit_test(test_client_write_leaves_a_server_that_hangs_altogether),
         cmocka_unit_test(test_client_write_refused_by_synod_for_no_leader_is_not_unknown),
         cmocka_unit_test(test_client_sequence_rises_and_a_failed_session_is_left),
         cmocka_unit_test(test_client_writes_side_by_side_have_sessions_of_their_own),
