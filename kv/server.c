@@ -41,7 +41,6 @@ struct server_loop {
     bool idling;
     bool stopping;
     bool closed;
-    bool transport_open;
     uint64_t grace_end_us;
     uint64_t goodbye_end_us;
     uint32_t leader; /* as last logged */

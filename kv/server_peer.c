@@ -68,7 +68,11 @@ static int on_frame(void *ctx, uint32_t peer, struct blob *body)
     int err;
 
     if (server_disk_behind(s)) {
-        s->peer_frames_refused++; /* losing messages is legal, a queue without end is not */
+        /* Losing messages is legal, a queue without end is not. */
+        if (s->peer_frames_refused++ == 0) {
+            DIAG_WARN("the disk of the log is far behind: messages of other nodes are dropped "
+                      "until it catches up");
+        }
         return OK;
     }
     arena_reset(&s->peer_arena);
