@@ -39,7 +39,8 @@
     X(REPLY, "reply")           /* ctx = call id; note = error name */                             \
     X(FAULT, "fault")           /* note = what was broken or healed */                             \
     X(START, "start")           /* epoch, index = last */                                          \
-    X(STOP, "stop")             /* note = why */
+    X(STOP, "stop")             /* note = why */                                                   \
+    X(MARK, "mark")             /* index = enum mark, note = its name: a rare branch was taken */
 
 enum trace_kind {
 #define X(name, text) TRACE_##name,

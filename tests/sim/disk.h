@@ -1,0 +1,80 @@
+/*
+ * disk.h - the model disk: what design.md 6 says of LevelDB and the disk below it, with faults.
+ *
+ * One sim_disk is the disk of one node. Two databases, "log" and "state", live on it, each made of
+ * files as LevelDB makes them: write-ahead files whose records are synced or not, tables, MANIFEST,
+ * CURRENT. sync makes durable the current write-ahead file only; un-synced records in an earlier
+ * one may be lost while later ones survive. A crash leaves of every file what was synced and a
+ * part, cut at 512 bytes, of what was not. Damage shows as LevelDB with paranoid_checks,
+ * verify_checksums and our own check of files (kv/leveldb_check) shows it: a damaged record or a
+ * missing file is ERR_CORRUPT when opened, a damaged table block ERR_CORRUPT when read, a missing
+ * CURRENT ERR_NOT_FOUND; an incomplete record at the end of the newest write-ahead file is dropped.
+ *
+ * sim_store_ops and sim_logstore_ops are implementations of kv/store.h and kv/logstore.h over it
+ * (options.device is the disk); the latter is kv/logstore_rows.c, the code of the real log.
+ * Deterministic: choices come from the generator given at the start. One thread.
+ */
+#ifndef SYNOD_TESTS_SIM_DISK_H
+#define SYNOD_TESTS_SIM_DISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kv/logstore.h"
+#include "kv/store.h"
+#include "tests/sim/scenario.h"
+
+struct sim_disk;
+struct sim_disk_image;
+
+extern const struct store_ops sim_store_ops;
+extern const struct logstore_ops sim_logstore_ops;
+
+struct sim_disk_options {
+    uint64_t seed;
+    uint64_t buffer_bytes; /* a write-ahead file beyond this is followed by a new one and a table */
+};
+
+struct sim_disk *sim_disk_new(const struct sim_disk_options *options);
+void sim_disk_free(struct sim_disk *d); /* every store on it is closed; NULL is legal */
+
+/*
+ * From now until the next crash, what is written counts as written and not as synced, whatever the
+ * writer asked for and is told: the pump performs so the writes that were under way at a power
+ * loss.
+ */
+void sim_disk_hold_syncs(struct sim_disk *d);
+
+/* Power loss. Open stores are dead: writes fail with ERR_IO, close them. */
+void sim_disk_crash(struct sim_disk *d);
+
+/* The process died: written data stays, synced or not. Open stores are dead. */
+void sim_disk_kill(struct sim_disk *d);
+
+/* Faults for the next call of that kind in any file: EIO leaves the data un-synced (or a part of it
+ * written); ENOSPC appends a part. The store gives the error and repeats it; the process must stop.
+ */
+void sim_disk_fail(struct sim_disk *d, enum sim_disk_call call, int err);
+
+/* Damage to a disk no store is open on. False: there was nothing to damage yet. */
+bool sim_disk_flip(struct sim_disk *d, enum sim_file file);
+bool sim_disk_lose(struct sim_disk *d, enum sim_file file);
+void sim_disk_wipe(struct sim_disk *d);
+
+/* The synced image, kept and put back (no store open). The disk owns nothing of it. */
+struct sim_disk_image *sim_disk_save(struct sim_disk *d);
+void sim_disk_restore(struct sim_disk *d, const struct sim_disk_image *image);
+void sim_disk_image_free(struct sim_disk_image *image);
+
+/* What happened, to prove that it did. */
+struct sim_disk_counts {
+    uint64_t writes, syncs, files, tables;
+    uint64_t lost_records; /* un-synced ones that a crash took */
+    uint64_t lost_holes;   /* of these: with a later one of the same database surviving */
+    uint64_t torn_records; /* cut inside a record */
+    uint64_t failed_writes, failed_syncs, partial_appends;
+    uint64_t flips, lost_files, wipes, restores;
+};
+void sim_disk_counts(const struct sim_disk *d, struct sim_disk_counts *ret_counts);
+
+#endif

@@ -1,0 +1,216 @@
+/*
+ * scenario.h - everything a simulated run is a function of: cluster, workload, faults,
+ * expectations.
+ *
+ * A scenario comes from a seed (tests/sim/swarm) or from a file, and is the unit that is run,
+ * shrunk and kept. As text (docs/testing.md has the grammar; `#` begins a comment):
+ *
+ *     scenario 1
+ *     engine raft                          raft | multipaxos | paxos | any
+ *     nodes 5
+ *     seed 42                              of network, disks, clients, engines
+ *     length 20s                           then the end: settle and check
+ *     mode safety                          or: liveness, core 1 2 3
+ *     option election 1s                   one line per name in SCENARIO_OPTION_MAP
+ *     clients 8 keys 5 think 0..200ms timeout 5s
+ *     mix put 3 get 3 cas 2 del 1 append 2 txn 2 local 1
+ *     network delay 100us..3ms loss 0.5% duplicate 0.5%
+ *     disk log 100us..1500us state 500us..5ms read 50us..2ms
+ *     at 1.5s crash leader
+ *     at 2s partition 1 2 | 3 4 5
+ *     at 4s heal
+ *     expect safe
+ *     expect gap 4                         no longer without an answered write than 4 election
+ * time-outs
+ *
+ * All times are microseconds of virtual time.
+ */
+#ifndef SYNOD_TESTS_SIM_SCENARIO_H
+#define SYNOD_TESTS_SIM_SCENARIO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "consensus/consensus.h"
+
+enum {
+    SIM_NODES_MAX = 7,
+    SIM_CLIENTS_MAX = 64,
+    SIM_KEYS_MAX = 64,
+    SIM_STEPS_MAX = 4096,
+    SIM_NODE_ALL = 0xfffe,    /* in sim_step.a */
+    SIM_NODE_LEADER = 0xffff, /* whoever leads then; nothing happens when nobody does */
+};
+
+/* A span that values are drawn from, both ends included. */
+struct sim_span {
+    uint64_t min;
+    uint64_t max;
+};
+
+/* X(name, word, form): form is how the operands are written, for parser and printer.
+ *   NODE      a = node, `leader` or `all`        NODE_FOR   the same, then `for 3s`
+ *   LINK      `1->3` (a, b) or `1<->3` (both)    LINK_FOR   the same, then `for 3s`
+ *   QUALITY   link, then `delay 20ms..40ms loss 5% duplicate 1%`
+ *   GROUPS    `1 2 | 3 4 5`; a node that is not named is alone
+ *   DISK..    `disk 3 WORD ...`                  CLOCK..    `clock 2 WORD ...`
+ */
+#define SIM_STEP_MAP(X)                                                                            \
+    X(CRASH, "crash", NODE)            /* power loss: un-synced data may be lost */                \
+    X(KILL, "kill", NODE)              /* the process only: what was written stays */              \
+    X(RESTART, "restart", NODE)        /* starts it if it is down and not out */                   \
+    X(PAUSE, "pause", NODE_FOR)        /* makes no turn; what arrives waits */                     \
+    X(SLOW, "slow", NODE_FOR)          /* a turn takes amount us */                                \
+    X(TRANSFER, "transfer", NODE)      /* the leader is asked to hand over to a */                 \
+    X(CUT, "cut", LINK)                /* what is sent is lost */                                  \
+    X(JOIN, "join", LINK)              /* ends CUT, CLOG and QUALITY of the link */                \
+    X(CLOG, "clog", LINK_FOR)          /* what is sent arrives after the end of it */              \
+    X(QUALITY, "link", QUALITY)        /* another delay, loss, duplication */                      \
+    X(ISOLATE, "isolate", NODE)        /* cut, both ways, from everybody */                        \
+    X(PARTITION, "partition", GROUPS)  /* cut, both ways, between groups */                        \
+    X(HEAL, "heal", NONE)              /* joins all links */                                       \
+    X(DISK_SLOW, "slow", DISK_FACTOR)  /* `disk 3 slow 100`: times as long; 1 ends it */           \
+    X(DISK_HANG, "hang", DISK_FOR)     /* nothing completes meanwhile */                           \
+    X(DISK_EIO, "eio", DISK_CALL)      /* `disk 3 eio write|sync`: the next one fails */           \
+    X(DISK_ENOSPC, "enospc", DISK)     /* the next append writes a part and fails */               \
+    X(DISK_FLIP, "flip", DISK_FILE)    /* node down first; a bit in `log` or `state` */            \
+    X(DISK_LOSE, "lose", DISK_FILE)    /* node down first; a file of `log` or `state` is gone */   \
+    X(DISK_WIPE, "wipe", DISK)         /* node down first; everything is gone */                   \
+    X(DISK_SAVE, "save", DISK)         /* a copy of the synced image is kept */                    \
+    X(DISK_RESTORE, "restore", DISK)   /* node down first; the copy is put back */                 \
+    X(CLOCK_JUMP, "jump", CLOCK_TIME)  /* `clock 2 jump 5s`: monotonic, so forwards */             \
+    X(CLOCK_DRIFT, "drift", CLOCK_PPM) /* `clock 2 drift -200ppm` from now on */
+
+enum sim_step_kind {
+#define X(name, word, form) STEP_##name,
+    SIM_STEP_MAP(X)
+#undef X
+        STEP_KINDS
+};
+
+enum sim_file { SIM_FILE_LOG = 1, SIM_FILE_STATE = 2 };
+enum sim_disk_call { SIM_CALL_WRITE = 1, SIM_CALL_SYNC = 2 };
+
+struct sim_step {
+    uint64_t at_us;
+    uint8_t kind; /* enum sim_step_kind */
+    uint8_t what; /* enum sim_file or sim_disk_call, for the forms that name one */
+    bool both;    /* LINK: the other direction too */
+    uint32_t a;   /* node from 1, SIM_NODE_ALL, SIM_NODE_LEADER; 0: not used */
+    uint32_t b;
+    uint64_t for_us;
+    int64_t amount;                   /* factor, microseconds or ppm */
+    struct sim_span delay;            /* QUALITY */
+    uint32_t loss_permyriad;          /* QUALITY: of 10,000 */
+    uint32_t duplicate_permyriad;     /* QUALITY */
+    uint8_t group[SIM_NODES_MAX + 1]; /* PARTITION: by node; 0: alone */
+};
+
+/* Numbers that a node is configured with. X(name, word, unit): unit TIME, COUNT, BYTES, FLAG. */
+#define SCENARIO_OPTION_MAP(X)                                                                     \
+    X(ELECTION, "election", TIME)                                                                  \
+    X(HEARTBEAT, "heartbeat", TIME)                                                                \
+    X(RESEND, "resend", TIME)                                                                      \
+    X(BACKOFF_MIN, "backoff-min", TIME)                                                            \
+    X(BACKOFF_MAX, "backoff-max", TIME)                                                            \
+    X(DISK_STUCK, "disk-stuck", TIME)                                                              \
+    X(RETRY, "retry", TIME)                                                                        \
+    X(READ_RETRY, "read-retry", TIME)                                                              \
+    X(GOSSIP, "gossip", TIME)                                                                      \
+    X(FLUSH, "flush", TIME)                                                                        \
+    X(TRIM_KEEP, "trim-keep", COUNT)                                                               \
+    X(LOG_MEMORY, "log-memory", BYTES)                                                             \
+    X(LOG_SLOTS, "log-slots", COUNT)                                                               \
+    X(BATCH_COMMANDS, "batch-commands", COUNT)                                                     \
+    X(BATCH_BYTES, "batch-bytes", BYTES)                                                           \
+    X(INFLIGHT, "inflight", COUNT)                                                                 \
+    X(MESSAGE_BYTES, "message-bytes", BYTES)                                                       \
+    X(CACHE_BYTES, "cache-bytes", BYTES)                                                           \
+    X(CALLS, "calls", COUNT)                                                                       \
+    X(SESSIONS, "sessions", COUNT)                                                                 \
+    X(DISK_BUFFER, "disk-buffer", BYTES) /* of the model disk: when it begins a new log file */    \
+    X(PRE_VOTE, "pre-vote", FLAG)                                                                  \
+    X(CHECK_QUORUM, "check-quorum", FLAG)                                                          \
+    X(QUORUM_CONNECTED, "quorum-connected", FLAG)                                                  \
+    X(WIRE, "wire", FLAG) /* messages travel as bytes of proto/wire_peer; else as objects */
+
+enum scenario_option {
+#define X(name, word, unit) OPTION_##name,
+    SCENARIO_OPTION_MAP(X)
+#undef X
+        SCENARIO_OPTIONS
+};
+
+/* What clients do. X(name, word) */
+#define SIM_OP_MAP(X)                                                                              \
+    X(PUT, "put")                                                                                  \
+    X(GET, "get")                                                                                  \
+    X(CAS, "cas") /* compare the value, then put */                                                \
+    X(DEL, "del")                                                                                  \
+    X(APPEND, "append") /* to a list, with unique elements */                                      \
+    X(TXN, "txn")       /* reads and writes several keys at once */                                \
+    X(LOCAL, "local")   /* a serializable get: of this node's state, maybe old */
+
+enum sim_op_kind {
+#define X(name, word) SIM_OP_##name,
+    SIM_OP_MAP(X)
+#undef X
+        SIM_OPS
+};
+
+enum sim_mode {
+    SIM_SAFETY,   /* at the end everything heals, and all nodes that are not out agree */
+    SIM_LIVENESS, /* at the end `core` heals, the rest stays as it is, and core must go on */
+};
+
+struct scenario {
+    const struct engine_ops *engine; /* NULL: any */
+    uint32_t nodes;
+    uint64_t seed;
+    uint64_t length_us;
+    uint8_t mode;                 /* enum sim_mode */
+    bool core[SIM_NODES_MAX + 1]; /* LIVENESS: by node */
+    uint64_t options[SCENARIO_OPTIONS];
+    uint32_t clients;
+    uint32_t keys;
+    struct sim_span think;
+    uint64_t timeout_us; /* of a call */
+    uint32_t mix[SIM_OPS];
+    uint32_t retry_percent; /* of calls without an answer that are made again elsewhere: `retry 50%`
+                               on the clients line */
+    struct sim_span delay;
+    uint32_t loss_permyriad;
+    uint32_t duplicate_permyriad;
+    struct sim_span log_disk; /* a group of writes with its sync */
+    struct sim_span state_disk;
+    struct sim_span reads;
+    struct sim_step *steps; /* ascending by time; owned */
+    uint32_t steps_count;
+    uint32_t steps_capacity;
+    uint32_t gap_elections; /* expect gap; 0: none */
+};
+
+/* Production's defaults, three nodes, some clients, no faults. */
+void scenario_init(struct scenario *s, const struct engine_ops *engine, uint64_t seed);
+void scenario_release(struct scenario *s);
+void scenario_copy(struct scenario *to, const struct scenario *from); /* `to` is uninitialised */
+
+/* Adds a step behind those of the same time. */
+void scenario_add(struct scenario *s, const struct sim_step *step);
+
+/* Is it a possible one? `error` gets one line: what, and what is allowed. Errors: ERR_INVALID. */
+MUST_USE int scenario_check(const struct scenario *s, struct buf *error);
+
+/* Text to scenario (initialised by this; release it also on failure) and back. The error line names
+ * line and word: "line 7: `craash`: unknown fault; one of crash, kill, ...". Errors: ERR_INVALID.
+ */
+MUST_USE int scenario_parse(struct bytes text, struct scenario *ret_scenario, struct buf *error);
+MUST_USE int scenario_print(const struct scenario *s, struct buf *out); /* ERR_LIMIT: out is full */
+void scenario_print_step(const struct sim_step *step,
+                         struct buf *out); /* one line without newline */
+
+/* Reads a file. Errors: ERR_NOT_FOUND, ERR_IO, ERR_INVALID. */
+MUST_USE int scenario_load(const char *path, struct scenario *ret_scenario, struct buf *error);
+
+#endif
