@@ -23,7 +23,6 @@
 #include "base/err.h"
 #include "consensus/message.h"
 
-struct memory_disk; /* kv/store_memory.h */
 struct logstore;
 
 /* Who this data directory belongs to; written once, when the node is created. */
@@ -40,7 +39,7 @@ struct logstore_options {
         write_buffer_size; /* 0: 64 MB; 4 MB doubles the CPU and stalls 40-100 ms (design.md 6) */
     const struct identity *create; /* not NULL: make a new one with this identity; the path must not
                                       hold one. Atomic: complete or not there after a crash */
-    struct memory_disk *memory;    /* as in store_options; NULL legal */
+    void *device;                  /* as in store_options; NULL legal */
 };
 
 /* What recovery finds. Owned by the caller: logstore_recovery_release. */

@@ -319,7 +319,7 @@ int logstore_rows_open(const struct logstore_ops *ops, const struct store_ops *r
         .cache_size = CACHE_SIZE,
         .create = options->create != NULL,
         .initial = options->create != NULL ? s->batch : NULL,
-        .memory = options->memory,
+        .device = options->device,
     };
     if (options->create != NULL) {
         put_initial(s->batch, options->create);

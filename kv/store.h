@@ -21,7 +21,6 @@
 #include "base/bytes.h"
 #include "base/err.h"
 
-struct memory_disk; /* kv/store_memory.h */
 struct store;
 struct store_batch;
 struct store_iter;
@@ -38,9 +37,10 @@ struct store_options {
      * the store is there with these rows, or it is not there. NULL: none. Borrowed. */
     const struct store_batch *initial;
 
-    /* For implementations without a disk: where the rows outlive the store. Borrowed until close;
-     * NULL: they go when it is closed. Others ignore it. */
-    struct memory_disk *memory;
+    /* For implementations whose rows live on something the caller made, where they outlive the
+     * store. "memory": a struct memory_disk, or NULL: they go when it is closed. "leveldb" ignores
+     * it. Borrowed until close. */
+    void *device;
 };
 
 struct store_ops {

@@ -464,7 +464,7 @@ static int image_open(struct memory_disk *d, const char *path, const struct stor
 static int store_memory_open(const char *path, const struct store_options *options,
                              struct store **ret_store, struct buf *error)
 {
-    struct memory_disk *d = options->memory != NULL ? options->memory : memory_disk_new();
+    struct memory_disk *d = options->device != NULL ? options->device : memory_disk_new();
     struct image *im = NULL;
     pthread_mutex_lock(&d->lock);
     int rc = image_open(d, path, options, &im, error);
@@ -472,14 +472,14 @@ static int store_memory_open(const char *path, const struct store_options *optio
         struct store_memory *s = xcalloc(1, sizeof *s);
         store_base_init(&s->base, &store_memory_ops);
         s->disk = d;
-        s->disk_owned = options->memory == NULL;
+        s->disk_owned = options->device == NULL;
         s->image = im;
         s->generation = im->generation;
         im->open = true;
         *ret_store = &s->base;
     }
     pthread_mutex_unlock(&d->lock);
-    if (rc != OK && options->memory == NULL) {
+    if (rc != OK && options->device == NULL) {
         memory_disk_free(d);
     }
     return rc;

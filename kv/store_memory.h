@@ -2,7 +2,7 @@
  * store_memory.h - the hooks of the store in memory: a disk that can crash, fail and be looked at.
  *
  * A memory_disk stands for the disk of one node. It holds images by path; a store opened with
- * store_options.memory finds its rows there again after close. Each image has what was written and
+ * store_options.device finds its rows there again after close. Each image has what was written and
  * what is synced; a crash leaves the latter. Tests and the simulator use the hooks, nobody else.
  *
  * Images are trees that are never changed once shared, so that taking one costs nothing: a

@@ -80,7 +80,7 @@ static int open_log(struct fixture *f, bool create, struct logstore **ret_store)
     const struct identity identity = identity_of(f);
     const struct logstore_options options = {.write_buffer_size = 1 << 20,
                                              .create = create ? &identity : NULL,
-                                             .memory = f->disk};
+                                             .device = f->disk};
     buf_clear(&f->error);
     return logstore_open(f->ops, f->path, &options, ret_store, &f->error);
 }
@@ -264,7 +264,7 @@ static uint32_t rows_on_disk(struct fixture *f)
     struct store *rows = NULL;
     struct store_iter *it = NULL;
     uint32_t count = 0;
-    const struct store_options options = {.memory = f->disk};
+    const struct store_options options = {.device = f->disk};
     int rc = store_open(store_by_name(f->ops->name), f->path, &options, &rows, NULL);
     ASSERT(rc == OK);
     rc = store_iter_new(rows, true, &it);
@@ -826,7 +826,7 @@ static void test_logstore_random_paxos_writes_equal_model(void **state)
 static struct store *open_rows(struct fixture *f)
 {
     struct store *rows = NULL;
-    const struct store_options options = {.memory = f->disk};
+    const struct store_options options = {.device = f->disk};
     int rc = store_open(store_by_name(f->ops->name), f->path, &options, &rows, NULL);
     ASSERT(rc == OK);
     return rows;

@@ -64,7 +64,7 @@ static int open_store(struct fixture *f, bool create, struct store **ret_store)
 {
     const struct store_options options = {.write_buffer_size = 1 << 20,
                                           .create = create,
-                                          .memory = f->disk};
+                                          .device = f->disk};
     buf_clear(&f->error);
     return store_open(f->ops, f->path, &options, ret_store, &f->error);
 }
@@ -144,7 +144,7 @@ static void test_store_initial_rows_are_there(void **state)
     struct store *s = NULL;
     struct store_batch *initial = store_batch_new();
     store_batch_put(initial, bytes_str("version"), bytes_str("1"));
-    const struct store_options options = {.create = true, .initial = initial, .memory = f->disk};
+    const struct store_options options = {.create = true, .initial = initial, .device = f->disk};
     assert_int_equal(store_open(f->ops, f->path, &options, &s, NULL), OK);
     assert_string_equal(get(f, s, "version"), "=1");
     store_close(s);

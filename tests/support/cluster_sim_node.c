@@ -463,9 +463,9 @@ static int open_stores(struct cluster_sim *sim, struct sim_node *n, struct buf *
     for (uint32_t i = 0; i < sim->options.nodes; i++) {
         identity.members[i] = i + 1;
     }
-    const struct store_options state = {.create = !n->created, .memory = n->disk};
+    const struct store_options state = {.create = !n->created, .device = n->disk};
     const struct logstore_options log = {.create = n->created ? NULL : &identity,
-                                         .memory = n->disk};
+                                         .device = n->disk};
     int err = store_open(store_by_name("memory"), "state", &state, &n->state, error);
     if (err == OK) {
         err = logstore_open(logstore_by_name("memory"), "log", &log, &n->log, error);

@@ -158,7 +158,7 @@ void bed_init(struct bed *bed, const struct engine_ops *ops, uint32_t nodes)
 
 static int open_state(struct bed *bed, bool create, struct mvcc **ret_mvcc)
 {
-    const struct store_options options = {.create = create, .memory = bed->disk};
+    const struct store_options options = {.create = create, .device = bed->disk};
     struct buf error;
     struct store_iter *it = NULL;
     buf_init(&error, 1000);
@@ -184,7 +184,7 @@ static int open_log(struct bed *bed, bool create, uint64_t from, struct logstore
                                       .members_count = 1,
                                       .members = {BED_SELF}};
     const struct logstore_options options = {.create = create ? &identity : NULL,
-                                             .memory = bed->disk};
+                                             .device = bed->disk};
     struct buf error;
     buf_init(&error, 1000);
     int err = logstore_open(logstore_by_name("memory"), "log", &options, &bed->log, &error);

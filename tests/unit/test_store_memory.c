@@ -22,7 +22,7 @@
 static struct store *open_on(struct memory_disk *d, bool create)
 {
     struct store *s = NULL;
-    const struct store_options options = {.create = create, .memory = d};
+    const struct store_options options = {.create = create, .device = d};
     int rc = store_open(store_by_name("memory"), "state", &options, &s, NULL);
     ASSERT(rc == OK);
     return s;
@@ -65,7 +65,7 @@ static void test_store_memory_crash_drops_what_was_not_synced(void **state)
     store_close(s);
     assert_int_equal(get(after, "c"), ERR_NOT_FOUND);
     struct store *third = NULL;
-    const struct store_options options = {.memory = d};
+    const struct store_options options = {.device = d};
     assert_int_equal(store_open(store_by_name("memory"), "state", &options, &third, NULL),
                      ERR_LOCKED);
     assert_int_equal(put(after, "d", false), OK);
@@ -110,7 +110,7 @@ static void test_store_memory_removed_image_is_gone(void **state)
     assert_int_equal(put(s, "a", true), OK);
     memory_disk_remove(d, "state");
     assert_int_equal(put(s, "b", true), ERR_IO);
-    const struct store_options options = {.memory = d};
+    const struct store_options options = {.device = d};
     assert_int_equal(store_open(store_by_name("memory"), "state", &options, &none, NULL),
                      ERR_NOT_FOUND);
     struct store *fresh = open_on(d, true);
@@ -170,7 +170,7 @@ static uint32_t run_log(struct memory_disk *d, uint32_t steps_max, int *ret_err)
 {
     struct logstore *s = NULL;
     const struct identity identity = {.cluster_id = 1, .node = 1, .engine = ENGINE_RAFT};
-    const struct logstore_options options = {.create = &identity, .memory = d};
+    const struct logstore_options options = {.create = &identity, .device = d};
     uint32_t told = 0;
     *ret_err = logstore_open(logstore_by_name("memory"), "log", &options, &s, NULL);
     if (*ret_err != OK) {
@@ -215,7 +215,7 @@ static void check_log(struct memory_disk *d, uint32_t told)
 {
     struct logstore *s = NULL;
     struct logstore_recovery r;
-    const struct logstore_options options = {.memory = d};
+    const struct logstore_options options = {.device = d};
     assert_int_equal(logstore_open(logstore_by_name("memory"), "log", &options, &s, NULL), OK);
     assert_int_equal(logstore_recover(s, 0, &r, NULL), OK);
     assert_true(r.hard.epoch == told || r.hard.epoch == told + 1);
@@ -250,7 +250,7 @@ static void test_logstore_memory_every_failing_write_leaves_a_prefix(void **stat
         memory_disk_crash(d);
         if (n / 2 == 0 && !fault.applied) {
             struct logstore *s = NULL;
-            const struct logstore_options options = {.memory = d};
+            const struct logstore_options options = {.device = d};
             assert_int_equal(logstore_open(logstore_by_name("memory"), "log", &options, &s, NULL),
                              ERR_NOT_FOUND);
         } else {
