@@ -23,11 +23,11 @@ static char *join(const char *dir, const char *name)
     return path;
 }
 
-static bool exists(const char *path)
+static bool exists(const struct node_data_options *o, const char *path)
 {
     struct stat st;
 
-    return stat(path, &st) == 0;
+    return o->exists != NULL ? o->exists(o->device, path) : stat(path, &st) == 0;
 }
 
 /* Whether it is one; leaves errno alone if not. */
@@ -78,17 +78,11 @@ static int open_state(const struct node_data_options *o, bool create, struct nod
         .write_buffer_size = o->state_write_buffer,
         .cache_size = o->state_cache,
         .create = create,
+        .device = o->device,
     };
-    const struct store_ops *ops = store_by_name(o->state_store);
-    char *path;
-    int err;
+    char *path = join(o->dir, "state");
+    int err = store_open(o->state_store, path, &options, &data->state, error);
 
-    if (ops == NULL) {
-        ERR_IGNORE(buf_printf(error, "storage.state: no store is called '%s'", o->state_store));
-        return ERR_INVALID;
-    }
-    path = join(o->dir, "state");
-    err = store_open(ops, path, &options, &data->state, error);
     free(path);
     return err;
 }
@@ -99,17 +93,11 @@ static int open_log(const struct node_data_options *o, bool create, struct node_
     const struct logstore_options options = {
         .write_buffer_size = o->log_write_buffer,
         .create = create ? o->identity : NULL,
+        .device = o->device,
     };
-    const struct logstore_ops *ops = logstore_by_name(o->log_store);
-    char *path;
-    int err;
+    char *path = join(o->dir, "log");
+    int err = logstore_open(o->log_store, path, &options, &data->log, error);
 
-    if (ops == NULL) {
-        ERR_IGNORE(buf_printf(error, "storage.log: no log store is called '%s'", o->log_store));
-        return ERR_INVALID;
-    }
-    path = join(o->dir, "log");
-    err = logstore_open(ops, path, &options, &data->log, error);
     free(path);
     return err;
 }
@@ -221,7 +209,7 @@ static int log_lost(const struct node_data_options *o, struct buf *error)
 static int refuse_to_create(const struct node_data_options *o, struct buf *error)
 {
     char *state_path = join(o->dir, "state");
-    bool has_state = exists(state_path);
+    bool has_state = exists(o, state_path);
 
     free(state_path);
     if (has_state) {
@@ -239,8 +227,8 @@ static int refuse_to_create(const struct node_data_options *o, struct buf *error
 static int create(const struct node_data_options *o, struct node_data *data, struct buf *error)
 {
     char *state_path = join(o->dir, "state");
-    bool half_made = exists(state_path);
-    int err = make_dirs(o->dir, error);
+    bool half_made = exists(o, state_path);
+    int err = o->device == NULL ? make_dirs(o->dir, error) : OK;
 
     free(state_path);
     if (err != OK) {
@@ -295,7 +283,7 @@ int node_data_open(const struct node_data_options *o, struct node_data *ret_data
     uint64_t applied;
     int err;
 
-    if (exists(log_path)) {
+    if (exists(o, log_path)) {
         err = open_existing(o, &data, error);
     } else if (o->create) {
         err = create(o, &data, error);

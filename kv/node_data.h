@@ -18,14 +18,19 @@
 
 struct node_data_options {
     const char *dir;
-    const char *log_store;
-    const char *state_store;
+    const struct logstore_ops *log_store;
+    const struct store_ops *state_store;
     size_t log_write_buffer;
     size_t state_write_buffer;
     size_t state_cache;
     const struct identity *identity;
     const struct mvcc_options *mvcc;
     bool create; /* make the directory if there is none: only for the first start of a cluster */
+
+    /* Given to both stores as their device. With it nothing here touches the file system: `exists`
+     * says whether something is at a path. Both NULL: directories and files. */
+    void *device;
+    bool (*exists)(void *device, const char *path);
 };
 
 struct node_data {
@@ -43,7 +48,7 @@ struct node_data {
  * gets one line. Errors: ERR_NOT_FOUND (there is none and !create: a member whose data is lost has
  * forgotten its votes and promises, so it never comes back empty by itself, D3), ERR_MISMATCH,
  * ERR_LOCKED, ERR_CORRUPT (also: one of the two stores is missing), ERR_VERSION, ERR_NO_SPACE,
- * ERR_IO, ERR_INVALID (no such store implementation).
+ * ERR_IO.
  */
 MUST_USE int node_data_open(const struct node_data_options *options, struct node_data *ret_data,
                             struct buf *error);

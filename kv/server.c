@@ -333,8 +333,8 @@ static int open_data(struct server *s, struct buf *error)
     const struct server_options *o = s->options;
     const struct node_data_options options = {
         .dir = o->data_dir,
-        .log_store = o->log_store,
-        .state_store = o->state_store,
+        .log_store = logstore_by_name(o->log_store),
+        .state_store = store_by_name(o->state_store),
         .log_write_buffer = o->log_write_buffer,
         .state_write_buffer = o->state_write_buffer,
         .state_cache = o->state_cache,
@@ -343,6 +343,13 @@ static int open_data(struct server *s, struct buf *error)
         .create = o->create,
     };
 
+    if (options.log_store == NULL || options.state_store == NULL) {
+        bool log = options.log_store == NULL;
+
+        ERR_IGNORE(buf_printf(error, "storage.%s: no store is called '%s'", log ? "log" : "state",
+                              log ? o->log_store : o->state_store));
+        return ERR_INVALID;
+    }
     return node_data_open(&options, &s->data, error);
 }
 
