@@ -69,7 +69,8 @@
     X(ERR_NO_SPACE, -1002, "no space left on the device")                                          \
     X(ERR_CORRUPT, -1003, "stored data is corrupt")                                                \
     X(ERR_VERSION, -1004, "the on-disk format is newer or unknown")                                \
-    X(ERR_DIVERGED, -1005, "the state differs from that of the other nodes")
+    X(ERR_DIVERGED, -1005, "the state differs from that of the other nodes")                       \
+    X(ERR_STALE, -1006, "the data directory is older than what this node has told others")
 
 #define ERR_ENUMERATOR(name, value, text) name = (value),
 

@@ -31,6 +31,9 @@ enum acceptor_result acceptor_promise_all(struct acceptor *a, struct engine *e, 
 {
     ASSERT(ballot != 0);
     if (ballot < a->promised_all) {
+        if (a->promised_all == a->recovered) {
+            engine_mark(e, MARK_MULTIPAXOS_RECOVERED_REFUSES);
+        }
         return ACCEPTOR_HIGHER;
     }
     if (ballot > a->promised_all) {
@@ -52,6 +55,7 @@ enum acceptor_result acceptor_promise_slot(struct acceptor *a, struct engine *e,
     /* P1a. An equal ballot is the same request come again: the answer is the same. */
     uint64_t promised = acceptor_promised(a, e->log, promise.index);
     if (promise.ballot < promised) {
+        engine_mark(e, MARK_PAXOS_PREPARE_REFUSED);
         return ACCEPTOR_HIGHER;
     }
     if (promise.ballot == promised) {
@@ -78,10 +82,12 @@ enum acceptor_result acceptor_accept(struct acceptor *a, struct engine *e,
     uint64_t promised = acceptor_promised(a, l, entry->index);
     bool same = s != NULL && s->state != SLOT_EMPTY && s->epoch == entry->epoch;
     if (slot_chosen(l, entry->index)) {
+        engine_mark(e, MARK_ACCEPT_OF_CHOSEN);
         return same && entry->epoch >= promised ? ACCEPTOR_YES : ACCEPTOR_CHOSEN;
     }
     /* P1a: accept unless a higher number was promised. */
     if (entry->epoch < promised) {
+        engine_mark(e, MARK_ACCEPT_REFUSED);
         return ACCEPTOR_HIGHER;
     }
     if (same) {
@@ -133,6 +139,7 @@ static void fill_promise(struct message *reply, const struct engine *e, uint64_t
         if (reply->entries_count > 0 && bytes > e->options.message_bytes_max) {
             reply->last = i - 1;
             reply->hint.index = i;
+            engine_mark(e, MARK_MULTIPAXOS_PROMISE_PAGES);
             return;
         }
         const struct entry entry = {i, s->epoch, s->value};
@@ -220,6 +227,7 @@ static void run_chosen(struct answer_run *run, uint64_t index)
 {
     struct entry entry;
     if (log_entry(run->e->log, index, &entry) != OK) {
+        engine_mark(run->e, MARK_CHOSEN_NOT_IN_MEMORY);
         struct message *m = run_at(run, MSG_PAXOS_CHOSEN, index, 0);
         m->pos.index = 0;
         m->epoch = 0; /* nothing is said of ballots */
@@ -236,6 +244,7 @@ static void run_promise(struct answer_run *run, uint64_t index)
         return;
     }
     const struct entry entry = {index, s->epoch, s->value};
+    engine_mark(run->e, MARK_PAXOS_PROMISE_WITH_VALUE);
     message_add_entry(run_at(run, MSG_PAXOS_PROMISE, index, s->value->bytes.size), &entry);
 }
 

@@ -32,6 +32,7 @@
 
 struct acceptor {
     uint64_t promised_all; /* ballot promised for every slot; durable as hard_state.epoch */
+    uint64_t recovered;    /* what promised_all was when this life began */
     bool all_slots;        /* multipaxos: accepting raises promised_all too */
 };
 

@@ -295,6 +295,9 @@ void consensus_stored(struct consensus *c, uint64_t write_id)
             break;
         }
         list_remove(node);
+        if (o->below != UINT64_MAX) {
+            engine_mark(e, MARK_RAFT_STORED_AFTER_CUT);
+        }
         log_mark_stable(e->log, o->write, o->below);
         engine_trace(e, (struct trace_event){.kind = TRACE_DURABLE, .ctx = o->write->id});
         e->ops->stored(e, o->write);
@@ -604,4 +607,11 @@ void engine_trace(const struct engine *e, struct trace_event event)
     event.node = e->options.self;
     event.engine = e->ops->id;
     sink->emit(sink->ctx, &event);
+}
+
+void engine_mark(const struct engine *e, enum mark mark)
+{
+    if (e->options.trace.emit != NULL) {
+        engine_trace(e, mark_event(mark));
+    }
 }

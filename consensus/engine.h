@@ -11,6 +11,7 @@
 
 #include "base/rng.h"
 #include "consensus/consensus.h"
+#include "consensus/mark.h"
 
 struct output; /* what take() will hand over; private to consensus.c */
 
@@ -104,5 +105,8 @@ uint64_t engine_heard(const struct engine *e, uint64_t within_us);
 
 /* Emits a trace event; time, node and engine are filled in here. Free when tracing is off. */
 void engine_trace(const struct engine *e, struct trace_event event);
+
+/* A rare branch was taken (mark.h). */
+void engine_mark(const struct engine *e, enum mark mark);
 
 #endif

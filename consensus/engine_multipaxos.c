@@ -277,6 +277,10 @@ static void on_nack(struct multipaxos *mp, const struct message *m)
 static void on_chosen(struct multipaxos *mp, const struct message *m)
 {
     for (uint32_t k = 0; k < m->entries_count; k++) {
+        if (m->entries[k].epoch < mp->acceptor.promised_all &&
+            m->entries[k].index > log_commit(mp->e.log)) {
+            engine_mark(&mp->e, MARK_MULTIPAXOS_CHOSEN_UNDER_PROMISE);
+        }
         /* Also while we only stand for election: promises on their way could still make us lead
          * under our lower ballot, and our commit index would speak for slots above it. */
         mp_on_higher(mp, m->entries[k].epoch, "chosen under a higher ballot");
@@ -294,6 +298,7 @@ static void on_timeout_now(struct multipaxos *mp, const struct message *m)
 {
     if (mp->role != ROLE_LEADER && mp->candidate.stage != MP_PREPARING &&
         m->epoch >= mp->acceptor.promised_all) {
+        engine_mark(&mp->e, MARK_MULTIPAXOS_TRANSFER);
         mp_prepare(mp); /* asked to by the leader, which has stepped aside */
     }
 }
@@ -328,6 +333,7 @@ static void multipaxos_start(struct engine *e, const struct hard_state *hard)
 {
     struct multipaxos *mp = mp_of(e);
     mp->acceptor.promised_all = hard->epoch;
+    mp->acceptor.recovered = hard->epoch;
     mp->acceptor.all_slots = true;
     mp->view.ballot = hard->epoch;
     mp->role = ROLE_FOLLOWER;

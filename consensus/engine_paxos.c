@@ -108,6 +108,7 @@ static void watch(struct paxos *px)
     if (px->watch_index != first) {
         px->watch_tries = 0;
     } else if (px_connected(px)) {
+        engine_mark(&px->e, MARK_PAXOS_REPAIR);
         px_repair(px, first, u64_max(px->watch_last, first));
         px->watch_tries += px->watch_tries < WATCH_DOUBLINGS_MAX ? 1 : 0;
     }
@@ -148,6 +149,9 @@ static void paxos_start(struct engine *e, const struct hard_state *hard)
     px->cursor = 1;
     px->batch_id = rng_u64(&e->rng) >> 16; /* answers to an earlier life do not fit */
     px->heartbeat_us = e->now_us;
+    if (log_last(e->log) > log_commit(e->log)) {
+        engine_mark(e, MARK_PAXOS_ACCEPTED_RECOVERED);
+    }
     engine_trace(e, (struct trace_event){.kind = TRACE_START,
                                          .epoch = hard->epoch,
                                          .index = log_last(e->log)});

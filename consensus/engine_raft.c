@@ -117,6 +117,7 @@ static void on_old_term(struct raft *r, const struct message *m)
      */
     struct message *reply = raft_message(r, type, m->from);
     reply->reject = true;
+    engine_mark(&r->base, MARK_RAFT_OLD_TERM_REFUSED);
     engine_send_now(&r->base, reply);
 }
 
@@ -141,6 +142,7 @@ static bool on_new_term(struct raft *r, const struct message *m)
                                                         .from = m->from,
                                                         .to = m->to,
                                                         .note = "leader is alive"});
+            engine_mark(&r->base, MARK_RAFT_VOTE_REFUSED_LEADER);
             return false;
         }
         break;
@@ -158,6 +160,8 @@ static bool on_new_term(struct raft *r, const struct message *m)
         engine_trace(&r->base, (struct trace_event){.kind = TRACE_STEP_DOWN,
                                                     .epoch = m->epoch,
                                                     .note = "higher term"});
+        engine_mark(&r->base,
+                    r->transfer_to == m->from ? MARK_RAFT_TRANSFER_DONE : MARK_RAFT_STEP_DOWN_TERM);
     }
     raft_become_follower(r, m->epoch, 0);
     if (m->type == MSG_RAFT_PREVOTE_REPLY) {
@@ -251,6 +255,7 @@ static void start(struct engine *e, const struct hard_state *hard)
         r->peers[i].inflight = r->inflight_memory + (size_t) i * inflight_max;
     }
     r->term = hard->epoch;
+    r->recovered_term = hard->epoch;
     r->vote = hard->vote;
     r->role = ROLE_FOLLOWER;
     r->batch = rng_u64(&e->rng) >> 1;

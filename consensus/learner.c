@@ -39,6 +39,9 @@ void learner_choose(struct learner *n, struct engine *e, const struct entry *ent
     if (held) {
         chosen.epoch = s->epoch;
     }
+    if (s != NULL && s->state == SLOT_ACCEPTED && s->value->crc != chosen.value->crc) {
+        engine_mark(e, MARK_CHOSEN_IS_ANOTHER);
+    }
     uint64_t commit = log_commit(l);
     if (log_choose(l, &chosen) != OK) {
         return;
@@ -160,6 +163,7 @@ void learner_on_loaded(struct learner *n, struct engine *e, uint64_t load_id, in
     }
     struct message *reply = learn_reply(e, e->options.members.ids[rank], n->loads[rank].index);
     n->loads[rank] = (struct learner_load){0};
+    engine_mark(e, MARK_LEARN_LOADED);
     for (uint32_t k = 0; err == OK && k < count; k++) {
         /* The store may hold a gap below the commit index only if it is damaged: send what is sure.
          * */
@@ -239,6 +243,7 @@ static void ask(struct learner *n, struct engine *e, int prefer)
     m->last = n->peer_commit[rank];
     m->commit = log_commit(e->log);
     n->asked = UINT64_C(1) << rank;
+    engine_mark(e, MARK_LEARN_ASKED);
     engine_send_now(e, m);
 }
 

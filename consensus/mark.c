@@ -27,14 +27,7 @@ uint32_t mark_engines(uint32_t mark)
     return mark < ARRAY_SIZE(marks) ? marks[mark].engines : 0;
 }
 
-void trace_mark(const struct trace_sink *sink, uint32_t node, enum mark mark)
+struct trace_event mark_event(enum mark mark)
 {
-    if (sink->emit == NULL) {
-        return;
-    }
-    const struct trace_event event = {.node = node,
-                                      .kind = TRACE_MARK,
-                                      .index = mark,
-                                      .note = mark_name(mark)};
-    sink->emit(sink->ctx, &event);
+    return (struct trace_event){.kind = TRACE_MARK, .index = mark, .note = mark_name(mark)};
 }

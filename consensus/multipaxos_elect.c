@@ -43,14 +43,16 @@ void mp_candidate_clear(struct multipaxos *mp)
 }
 
 /* P6 (Paxos Made Simple 2.2, P2c): per slot, the value of the highest-numbered proposal. */
-static void found_put(struct mp_candidate *c, const struct entry *entry)
+static void found_put(struct multipaxos *mp, const struct entry *entry)
 {
+    struct mp_candidate *c = &mp->candidate;
     uint32_t at = c->found_count;
     while (at > 0 && c->found[at - 1].index >= entry->index) {
         at--; /* pages come in ascending order: seldom far */
     }
     if (at < c->found_count && c->found[at].index == entry->index) {
         if (entry->epoch > c->found[at].epoch) {
+            engine_mark(&mp->e, MARK_MULTIPAXOS_VALUE_OF_HIGHER_BALLOT);
             value_unref(c->found[at].value);
             c->found[at] = *entry;
             (void) value_ref(entry->value);
@@ -87,6 +89,7 @@ void mp_stand(struct multipaxos *mp)
     struct mp_candidate *c = &mp->candidate;
     uint64_t t = e->options.election_us;
     if (!eligible(mp)) {
+        engine_mark(e, MARK_MULTIPAXOS_MAY_NOT_STAND);
         if (mp->role == ROLE_CANDIDATE) {
             mp_step_down(mp, "hears no quorum");
         }
@@ -136,6 +139,9 @@ void mp_on_preprepare(struct multipaxos *mp, const struct message *m)
     struct message *reply = message_new(MSG_PAXOS_PREPREPARE_REPLY, m->from);
     /* Stickiness: who has a leader in touch with a quorum does not help to depose it. */
     reply->reject = mp_leader_lives(mp, m->from) || paging(mp);
+    if (reply->reject) {
+        engine_mark(e, MARK_MULTIPAXOS_PREPREPARE_REFUSED);
+    }
     reply->ctx = m->ctx;
     reply->hint.epoch = mp->acceptor.promised_all;
     reply->commit = log_commit(e->log);
@@ -211,6 +217,7 @@ void mp_on_prepare(struct multipaxos *mp, const struct message *m)
         /* Not answering is always safe. It keeps a late prepare from deposing a leader that a
          * quorum has meanwhile confirmed; the candidate asks again before it tries again. */
         if (mp->view.confirmed && mp_leader_lives(mp, m->from)) {
+            engine_mark(e, MARK_MULTIPAXOS_PREPARE_REFUSED_LEADER);
             acceptor_nack_all(&mp->acceptor, e, m);
             return;
         }
@@ -232,7 +239,7 @@ static void add_own_promise(struct multipaxos *mp)
     for (uint64_t i = mp->candidate.first; i <= log_last(l); i++) {
         struct entry entry;
         if (log_entry(l, i, &entry) == OK) {
-            found_put(&mp->candidate, &entry);
+            found_put(mp, &entry);
         }
     }
 }
@@ -250,7 +257,7 @@ void mp_on_promise(struct multipaxos *mp, const struct message *m)
     for (uint32_t k = 0; k < m->entries_count; k++) {
         const struct entry *entry = &m->entries[k];
         if (entry->index >= c->first && entry->epoch != 0 && entry->value != NULL) {
-            found_put(c, entry);
+            found_put(mp, entry);
         }
     }
     c->chosen_to = u64_max(c->chosen_to, m->commit);
@@ -276,6 +283,7 @@ void mp_on_higher(struct multipaxos *mp, uint64_t ballot, const char *why)
     if (mp->role == ROLE_LEADER && ballot > mp->lead.ballot) {
         /* Not deposed yet: perhaps one node promised to a candidate that got nowhere. Ask again
          * soon, above that ballot; who follows us will agree. */
+        engine_mark(&mp->e, MARK_MULTIPAXOS_LEADER_NACKED);
         mp_step_down(mp, why);
         mp_election_in(mp, 0, mp->e.options.heartbeat_us);
     } else if (mp->candidate.stage == MP_PREPARING && ballot > mp->candidate.ballot) {

@@ -65,6 +65,7 @@ static void place(struct multipaxos *mp, struct value *value)
                                              .hash = value->crc});
         return;
     case ACCEPTOR_CHOSEN:
+        engine_mark(e, MARK_MULTIPAXOS_PLACED_IS_CHOSEN);
         p->chosen = true; /* learned out of order meanwhile */
         return;
     case ACCEPTOR_HIGHER:
@@ -86,11 +87,13 @@ static void adopt(struct multipaxos *mp)
             lead->found_next++;
         }
         if (lead->found_next < c->found_count && c->found[lead->found_next].index == index) {
+            engine_mark(e, MARK_MULTIPAXOS_VALUE_ADOPTED);
             place(mp, c->found[lead->found_next].value);
             continue;
         }
         /* "proposing a special no-op command that leaves the state unchanged" (section 3) */
         struct value *noop = value_new_noop();
+        engine_mark(e, MARK_MULTIPAXOS_GAP_NOOP);
         place(mp, noop);
         value_unref(noop);
         engine_trace(e, (struct trace_event){.kind = TRACE_GAP_FILLED,
@@ -313,10 +316,12 @@ void mp_lead_tick(struct multipaxos *mp)
     struct mp_leader *lead = &mp->lead;
     const struct consensus_options *o = &e->options;
     if (o->check_quorum && !reach_quorum(&mp->reach, &mp->e)) {
+        engine_mark(e, MARK_MULTIPAXOS_NO_QUORUM_HEARD);
         mp_step_down(mp, "hears no quorum");
         return;
     }
     if (engine_write_age(e) > o->disk_stuck_us) {
+        engine_mark(e, MARK_MULTIPAXOS_DISK_STUCK);
         mp_step_down(mp, "disk stuck");
         return;
     }

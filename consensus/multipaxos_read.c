@@ -78,6 +78,16 @@ void mp_reads_fail(struct multipaxos *mp, int err)
     rs->unsent = 0;
 }
 
+/* Of a leader. */
+static uint64_t read_point(const struct multipaxos *mp)
+{
+    uint64_t commit = log_commit(mp->e.log);
+    if (commit < mp->lead.barrier) {
+        engine_mark(&mp->e, MARK_MULTIPAXOS_READ_BARRIER);
+    }
+    return u64_max(commit, mp->lead.barrier);
+}
+
 int mp_read(struct multipaxos *mp, uint64_t ctx)
 {
     if (mp->view.leader == 0 || !mp->view.confirmed) {
@@ -86,10 +96,7 @@ int mp_read(struct multipaxos *mp, uint64_t ctx)
     if (mp->reads.count >= mp->e.options.reads_max) {
         return ERR_BUSY;
     }
-    uint64_t index = 0;
-    if (mp->role == ROLE_LEADER) {
-        index = u64_max(log_commit(mp->e.log), mp->lead.barrier);
-    }
+    uint64_t index = mp->role == ROLE_LEADER ? read_point(mp) : 0;
     read_add(mp, (struct mp_read){.ctx = ctx, .index = index});
     return OK;
 }
@@ -119,6 +126,7 @@ void mp_reads_flush(struct multipaxos *mp)
         mp_reads_confirm(mp, e->self_rank, rs->round);
         return;
     }
+    engine_mark(e, MARK_MULTIPAXOS_READ_FORWARDED);
     rs->resend_us = e->now_us + e->options.resend_us;
     ask_leader(mp, rs->round);
 }
@@ -147,7 +155,7 @@ void mp_on_read(struct multipaxos *mp, const struct message *m)
         read_answer(mp, &read, ERR_NOT_LEADER);
         return;
     }
-    read.index = u64_max(log_commit(mp->e.log), mp->lead.barrier);
+    read.index = read_point(mp);
     read_add(mp, read);
 }
 

@@ -35,6 +35,9 @@ static void batch_end(struct paxos *px, struct px_batch *b, int err)
     for (uint32_t i = 0; i < b->count; i++) {
         engine_read_done(&px->e, (struct read_state){b->ctxs[i], b->highest, err});
     }
+    if (err == OK && b->highest > log_commit(px->e.log)) {
+        engine_mark(&px->e, MARK_PAXOS_READ_SAW_UNCHOSEN);
+    }
     if (err == OK) {
         px->want = u64_max(px->want, b->highest);
     }

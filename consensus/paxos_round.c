@@ -104,6 +104,7 @@ uint32_t px_own_count(const struct paxos *px)
 /* The round's own value lost its slot and wants another. */
 static void displace(struct paxos *px, struct px_round *r)
 {
+    engine_mark(&px->e, r->bound ? MARK_PAXOS_DISPLACED_SENT : MARK_PAXOS_DISPLACED_UNSENT);
     engine_trace(&px->e, (struct trace_event){.kind = TRACE_DISPLACED,
                                               .epoch = r->ballot,
                                               .index = r->index,
@@ -393,6 +394,7 @@ static void begin_accept(struct paxos *px, struct px_round *r)
         displace(px, r); /* never sent for this slot: free to go elsewhere at once */
     }
     if (r->found != NULL) {
+        engine_mark(e, MARK_PAXOS_VALUE_ADOPTED);
         r->value = value_ref(r->found);
     } else if (r->own != NULL) {
         r->value = value_ref(r->own);
@@ -400,6 +402,7 @@ static void begin_accept(struct paxos *px, struct px_round *r)
         px->hops = 0;
     } else {
         r->value = value_new_noop();
+        engine_mark(e, MARK_PAXOS_GAP_NOOP);
         engine_trace(e, (struct trace_event){.kind = TRACE_GAP_FILLED,
                                              .epoch = r->ballot,
                                              .index = r->index});
@@ -434,6 +437,9 @@ void px_on_promise(struct paxos *px, const struct message *m)
         r->yes |= bit;
         if (k < m->entries_count && m->entries[k].index == r->index &&
             m->entries[k].epoch > r->found_ballot) {
+            if (r->found != NULL) {
+                engine_mark(&px->e, MARK_PAXOS_VALUE_OF_HIGHER_BALLOT);
+            }
             value_unref(r->found);
             r->found = value_ref(m->entries[k].value);
             r->found_ballot = m->entries[k].epoch;
@@ -478,6 +484,7 @@ void px_on_accepted(struct paxos *px, const struct message *m)
 static void lost_duel(struct paxos *px, struct px_round *r)
 {
     if (r->own != NULL && r->bound) {
+        engine_mark(&px->e, MARK_PAXOS_DUEL_BACKOFF);
         r->phase = PX_BACKOFF;
         r->due_us = px->e.now_us + backoff(px, r->duels);
         r->duels++;
@@ -526,6 +533,7 @@ void px_rounds_tick(struct paxos *px)
             continue;
         }
         if (!px_connected(px)) {
+            engine_mark(&px->e, MARK_PAXOS_UNCONNECTED);
             r->due_us = px->e.now_us + px->e.options.resend_us;
             continue;
         }

@@ -76,6 +76,7 @@ struct raft_fetch {
 struct raft {
     struct engine base;
     uint64_t term;
+    uint64_t recovered_term; /* in which an earlier life ended; 0 none */
     uint32_t vote;
     uint32_t leader; /* of this term; 0 unknown */
     uint8_t role;    /* enum consensus_role */

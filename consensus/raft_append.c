@@ -76,9 +76,11 @@ uint64_t raft_merge(struct raft *r, const struct message *m)
             }
             /* Raft figure 2: "If an existing entry conflicts with a new one (same index but
              * different terms), delete the existing entry and all that follow it". */
+            engine_mark(&r->base, MARK_RAFT_CONFLICT_TRUNCATE);
             cut(r, entry->index);
         }
         if (log_append(log, entry) != OK) {
+            engine_mark(&r->base, MARK_RAFT_APPEND_NO_ROOM);
             break; /* the window is full until more is applied: acknowledge what fits */
         }
         engine_write_entry(&r->base, entry);
@@ -90,6 +92,8 @@ uint64_t raft_merge(struct raft *r, const struct message *m)
                                                     .epoch = r->term,
                                                     .index = first,
                                                     .last = at});
+    } else if (at > m->pos.index) {
+        engine_mark(&r->base, MARK_RAFT_APPEND_REPEATED);
     }
     return at;
 }
@@ -110,6 +114,8 @@ static bool hear_leader(struct raft *r, const struct message *m)
     if (connected) {
         r->contact_us = u64_max(r->base.now_us, 1);
         raft_reset_timer(r);
+    } else {
+        engine_mark(&r->base, MARK_RAFT_LEADER_UNCONNECTED);
     }
     r->failed_rounds = 0;
     return true;
@@ -128,6 +134,7 @@ void raft_on_append(struct raft *r, const struct message *m)
         reply->reject = true;
         reply->pos = m->pos;
         reply->hint = raft_find_conflict(r, m->pos);
+        engine_mark(&r->base, MARK_RAFT_APPEND_REFUSED);
         engine_send_now(&r->base, reply);
         return;
     }

@@ -191,6 +191,7 @@ void raft_election_tick(struct raft *r)
         if (raft_may_stand(r)) {
             raft_campaign(r);
         } else {
+            engine_mark(&r->base, MARK_RAFT_MAY_NOT_STAND);
             r->election_at_us =
                 now + o->election_us / 4 + rng_below(&r->base.rng, o->election_us / 2);
         }
@@ -212,7 +213,10 @@ void raft_on_prevote(struct raft *r, const struct message *m)
     reply->reject = !fresh || sticky || !good;
     if (!reply->reject) {
         reply->epoch = m->epoch;
-    } else if (!sticky && !good) {
+    } else if (sticky) {
+        engine_mark(&r->base, MARK_RAFT_PREVOTE_REFUSED_LEADER);
+    } else if (!good) {
+        engine_mark(&r->base, MARK_RAFT_PREVOTE_REFUSED_LOG);
         reply->hint = log_last_pos(r->base.log); /* what it would have to fetch */
     }
     engine_send_now(&r->base, reply);
@@ -240,17 +244,32 @@ void raft_on_prevote_reply(struct raft *r, const struct message *m)
     }
 }
 
+/* Which rule of raft_on_vote refused. */
+static void mark_refused(const struct raft *r, bool free_vote, bool good)
+{
+    if (free_vote && !good) {
+        engine_mark(&r->base, MARK_RAFT_VOTE_REFUSED_LOG);
+    } else if (!free_vote) {
+        engine_mark(&r->base, MARK_RAFT_VOTE_REFUSED_TAKEN);
+    }
+}
+
 void raft_on_vote(struct raft *r, const struct message *m)
 {
     ASSERT(m->epoch == r->term);
+    if (r->term == r->recovered_term) {
+        engine_mark(&r->base, MARK_RAFT_VOTE_RECOVERED);
+    }
     /* Raft 5.2: "Each server will vote for at most one candidate in a given term, on a
      * first-come-first-served basis"; 5.4.1: "the voter denies its vote if its own log is more
      * up-to-date than that of the candidate." */
     bool free_vote = r->vote == m->from || (r->vote == 0 && r->leader == 0);
     bool idle = r->role == ROLE_FOLLOWER || r->pre; /* a pre-candidate has voted for nobody */
-    bool grant = idle && free_vote && up_to_date(r, m->pos);
+    bool good = up_to_date(r, m->pos);
+    bool grant = idle && free_vote && good;
     struct message *reply = raft_message(r, MSG_RAFT_VOTE_REPLY, m->from);
     if (!grant) {
+        mark_refused(r, free_vote, good);
         reply->reject = true;
         engine_send_now(&r->base, reply);
         return;

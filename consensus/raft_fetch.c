@@ -58,6 +58,7 @@ void raft_fetch_consider(struct raft *r, const struct message *refusal)
     if (quorum_reached(&o->members, refusal->seen) && r->failed_rounds < 3) {
         return; /* it will stand itself */
     }
+    engine_mark(&r->base, MARK_RAFT_FETCH);
     r->fetch.donor = refusal->from;
     ask_from(r, log_last_pos(r->base.log));
 }
@@ -138,6 +139,7 @@ void raft_on_fetch_reply(struct raft *r, const struct message *m)
         }
     }
     ASSERT(last.index >= at);
+    engine_mark(&r->base, MARK_RAFT_FETCHED);
     raft_fetch_cancel(r);
     raft_campaign(r);
 }

@@ -152,6 +152,7 @@ static void check_disk(struct raft *r)
         return;
     }
     if (r->transfer_to == 0) {
+        engine_mark(&r->base, MARK_RAFT_DISK_STUCK);
         uint32_t to = best_follower(r);
         if (to == 0) {
             raft_step_down(r, "disk stuck");
@@ -194,6 +195,7 @@ static void check_hub(struct raft *r)
     bool lasting = r->base.now_us - r->hub_since_us >= 2 * o->election_us;
     bool rested = r->hub_moved_us == 0 || r->base.now_us - r->hub_moved_us >= 10 * o->election_us;
     if (lasting && rested) {
+        engine_mark(&r->base, MARK_RAFT_HUB_TRANSFER);
         r->hub_moved_us = r->base.now_us;
         engine_trace(&r->base, (struct trace_event){.kind = TRACE_STEP_DOWN,
                                                     .epoch = r->term,
@@ -212,12 +214,14 @@ void raft_leader_tick(struct raft *r)
      * heartbeats to a majority of its cluster". Answers count, not mere noise: a leader that is
      * heard by few while it hears many would else hold back an election for ever. */
     if (o->check_quorum && !quorum_reached(&o->members, answering(r))) {
+        engine_mark(&r->base, MARK_RAFT_NO_QUORUM_ANSWERS);
         raft_step_down(r, "no quorum answers");
         return;
     }
     if (r->transfer_to != 0 && now >= r->transfer_until_us) {
         /* Thesis 3.10: "if leadership transfer does not complete after about an election timeout,
          * the prior leader aborts the transfer and resumes accepting client requests." */
+        engine_mark(&r->base, MARK_RAFT_TRANSFER_ABORTED);
         r->transfer_to = 0;
         if (raft_members(r) > 1 && engine_write_age(&r->base) > o->disk_stuck_us) {
             raft_step_down(r, "disk stuck");

@@ -105,6 +105,7 @@ static void flush_follower(struct raft *r)
         r->batch++;
         struct message *m = raft_message(r, MSG_RAFT_READ_INDEX, r->leader);
         m->ctx = r->batch;
+        engine_mark(&r->base, MARK_RAFT_READ_FORWARDED);
         engine_send_now(&r->base, m);
         r->reads_sent_us = r->base.now_us;
     }
@@ -147,6 +148,9 @@ static void flush_leader(struct raft *r)
     uint64_t commit = log_commit(r->base.log);
     /* Thesis 6.4: "If the leader has not yet marked an entry from its current term committed, it
      * waits until it has done so." Until then it does not know which entries are committed. */
+    if (r->reads_count > 0 && commit < r->term_start) {
+        engine_mark(&r->base, MARK_RAFT_READ_WAITS_OWN_TERM);
+    }
     if (r->reads_count == 0 || commit < r->term_start) {
         return;
     }

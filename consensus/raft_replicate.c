@@ -223,6 +223,7 @@ void raft_peer_tick(struct raft *r, uint32_t rank)
         return;
     }
     /* Raft 5.3: "the leader retries AppendEntries RPCs indefinitely". */
+    engine_mark(&r->base, MARK_RAFT_APPEND_UNANSWERED);
     to_probe(r, peer, peer->state == RAFT_PROBE ? peer->next : peer->match + 1);
 }
 
@@ -242,7 +243,11 @@ void raft_maybe_commit(struct raft *r)
     uint64_t epoch;
     int err = log_epoch_at(log, index, &epoch);
     if (err != OK || epoch != r->term) {
+        engine_mark(&r->base, MARK_RAFT_OLD_TERM_NOT_COMMITTED);
         return;
+    }
+    if (index > log_stable(log)) {
+        engine_mark(&r->base, MARK_RAFT_COMMIT_BEFORE_OWN_DISK);
     }
     raft_commit_to(r, index);
     r->base.flush_wanted = true; /* tell the followers; reads may have waited for the no-op */
@@ -310,6 +315,7 @@ static void on_reject(struct raft *r, uint32_t rank, const struct message *m)
     }
     /* Raft 5.3, the optimization: step back over a whole term of conflicting entries, by the
      * follower's hint and then by our own log. */
+    engine_mark(&r->base, MARK_RAFT_PROBE_BACK);
     struct log_pos agreed = raft_find_conflict(r, m->hint);
     uint64_t prev = u64_min(agreed.index, m->pos.index - 1);
     /* Below what it once confirmed only if it fetched another log meanwhile (raft_fetch.c). */
@@ -378,6 +384,7 @@ void raft_loaded(struct raft *r, uint64_t load_id, int err, const struct entry *
     if (peer->state == RAFT_REPLICATE && peer->inflight_count == r->base.options.inflight_max) {
         return; /* full again; asked for once more when there is room */
     }
+    engine_mark(&r->base, MARK_RAFT_APPEND_LOADED);
     struct message *m = raft_message(r, MSG_RAFT_APPEND, raft_id(r, rank));
     m->pos = prev;
     for (uint32_t i = 0; i < count; i++) {

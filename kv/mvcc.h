@@ -102,6 +102,9 @@ void mvcc_result_complete(struct mvcc *m, struct mvcc_result *res);
 MUST_USE int mvcc_apply(struct mvcc *m, uint64_t index, const struct command *command,
                         bool want_result, struct mvcc_result **ret_result);
 
+/* What the sessions said of the command applied last: enum session_verdict (kv/session.h). */
+uint8_t mvcc_verdict(const struct mvcc *m);
+
 /* All commands of the entry were applied. Also for entries without commands. */
 void mvcc_apply_done(struct mvcc *m, uint64_t index);
 

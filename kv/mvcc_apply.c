@@ -283,9 +283,11 @@ int mvcc_apply(struct mvcc *m, uint64_t index, const struct command *command, bo
 {
     const struct session_answer *answer = NULL;
     ASSERT(index == m->applied + 1);
+    m->verdict = SESSION_APPLY;
     if (command->session != 0) {
         enum session_verdict verdict =
             session_check(m->sessions, command->session, command->sequence, &answer);
+        m->verdict = (uint8_t) verdict;
         if (verdict != SESSION_APPLY) {
             m->entry_open = true;
             *ret_result = NULL;
@@ -314,6 +316,11 @@ int mvcc_apply(struct mvcc *m, uint64_t index, const struct command *command, bo
     }
     *ret_result = res == NULL ? NULL : &res->pub;
     return OK;
+}
+
+uint8_t mvcc_verdict(const struct mvcc *m)
+{
+    return m->verdict;
 }
 
 void mvcc_apply_done(struct mvcc *m, uint64_t index)

@@ -48,6 +48,7 @@ struct mvcc {
     uint64_t durable; /* reached by the last flush done */
     int64_t revision;
     uint64_t hash;
+    uint8_t verdict; /* enum session_verdict, of the command applied last */
     bool entry_open; /* commands of applied + 1 were applied, mvcc_apply_done is to come */
 
     /* Compaction. A sweep runs through all keys; a compaction that comes meanwhile takes effect at

@@ -239,6 +239,9 @@ void replica_tick(struct replica *r, uint64_t now_us)
         r->ticked = true;
         r->gossip_at_us = now_us;
         r->dirty = true; /* what was recovered may have to be applied */
+        if (log_commit(r->log) > mvcc_applied(r->mvcc)) {
+            replica_mark(r, MARK_REPLICA_REPLAY);
+        }
     }
     consensus_tick(r->consensus, now_us);
     leader_refresh(r);

@@ -230,6 +230,7 @@ int replica_log_loaded(struct replica *r, uint64_t load_id, int err, struct entr
     entry_list_release(&r->loaded);
     r->loaded = *entries;
     r->loaded_at = 0;
+    replica_mark(r, MARK_REPLICA_APPLY_LOADED);
     *entries = (struct entry_list){0};
 out:
     entry_list_release(entries);
@@ -288,6 +289,22 @@ static void command_reply(struct replica *r, const struct command *command,
     }
 }
 
+/* A command that the sessions know already (K2). */
+static void mark_verdict(const struct replica *r, const struct command *command)
+{
+    bool client = (command->session & SESSION_CLIENT_BIT) != 0;
+    switch (mvcc_verdict(r->mvcc)) {
+    case SESSION_DUPLICATE:
+        replica_mark(r, client ? MARK_REPLICA_RETRY_ANSWERED : MARK_REPLICA_BATCH_APPLIED_ONCE);
+        break;
+    case SESSION_EXPIRED:
+        replica_mark(r, MARK_REPLICA_SESSION_EXPIRED);
+        break;
+    default:
+        break;
+    }
+}
+
 /* Errors: ERR_AGAIN (rows are wanted first), fatal ones. */
 static int entry_commands(struct replica *r)
 {
@@ -299,11 +316,13 @@ static int entry_commands(struct replica *r)
         struct mvcc_result *result = NULL;
         int err = mvcc_apply(r->mvcc, mvcc_applied(r->mvcc) + 1, &command, want, &result);
         if (err == ERR_AGAIN) {
+            replica_mark(r, MARK_REPLICA_APPLY_WANTS_ROWS);
             replica_want(r, WANTED_APPLY);
         }
         if (err != OK) {
             return err;
         }
+        mark_verdict(r, &command);
         command_reply(r, &command, result);
         r->entry_cursor = cursor;
         r->entry_position++;

@@ -41,9 +41,14 @@ int replica_call_admit(struct replica *r, uint64_t id, size_t bytes)
     } else if (map_get(&r->calls, id) != NULL) {
         err = ERR_EXISTS;
     } else if (map_size(&r->calls) >= r->options.calls_max ||
-               map_size(&r->fetches) >= 2 * (size_t) r->options.calls_max ||
-               (r->call_bytes > 0 && r->call_bytes + bytes > r->options.call_bytes_max) ||
-               log_commit(r->log) - log_applied(r->log) > r->options.apply_lag_max) {
+               map_size(&r->fetches) >= 2 * (size_t) r->options.calls_max) {
+        replica_mark(r, MARK_REPLICA_REFUSED_CALLS);
+        err = ERR_TOO_MANY_REQUESTS;
+    } else if (r->call_bytes > 0 && r->call_bytes + bytes > r->options.call_bytes_max) {
+        replica_mark(r, MARK_REPLICA_REFUSED_BYTES);
+        err = ERR_TOO_MANY_REQUESTS;
+    } else if (log_commit(r->log) - log_applied(r->log) > r->options.apply_lag_max) {
+        replica_mark(r, MARK_REPLICA_REFUSED_LAG);
         err = ERR_TOO_MANY_REQUESTS;
     }
     if (err != OK) {
@@ -118,9 +123,12 @@ void replica_call_expire(struct replica *r, struct call *call)
     int err = ERR_TIMEOUT;
     if (call->batch != NULL && call->batch->state != BATCH_SENT) {
         /* It never left this node and now never will (K3). */
+        replica_mark(r, MARK_REPLICA_TIMEOUT_NOT_SENT);
         err = leaderless ? ERR_NO_LEADER : ERR_TOO_MANY_REQUESTS;
     } else if (call->kind == CALL_READ && leaderless) {
         err = ERR_NO_LEADER;
+    } else if (call->batch != NULL) {
+        replica_mark(r, MARK_REPLICA_TIMEOUT_UNKNOWN);
     }
     r->timeouts++;
     replica_reply(r, call, err, NULL);

@@ -49,6 +49,7 @@ static int hash_check(struct replica *r, const struct peer *peer, uint64_t index
 {
     uint64_t ours = r->hashes[index & HASH_MASK];
     if (ours == hash) {
+        replica_mark(r, MARK_REPLICA_HASH_COMPARED);
         return OK;
     }
     DIAG_ERROR("node %u: state diverged: at index %" PRIu64 " the state hash here is %016" PRIx64
@@ -159,6 +160,7 @@ void replica_log_trimmed(struct replica *r, struct log_pos pos)
 {
     ASSERT(pos.index == r->trim_under_way);
     r->trim_under_way = 0;
+    replica_mark(r, MARK_REPLICA_TRIMMED);
     log_trim(r->log, pos);
     r->dirty = true;
 }

@@ -20,6 +20,7 @@
 
 #include "base/arena.h"
 #include "base/map.h"
+#include "consensus/mark.h"
 #include "kv/replica.h"
 #include "kv/session.h"
 #include "kv/timer_wheel.h"
@@ -256,6 +257,7 @@ bool replica_overloaded(const struct replica *r); /* state rows pile up: nothing
 /* replica_message.c */
 void replica_send(struct replica *r, struct message *m); /* takes m over */
 void replica_trace(const struct replica *r, struct trace_event event);
+void replica_mark(const struct replica *r, enum mark mark); /* a rare branch was taken */
 /* For our own messages: fills in who and which engine. */
 struct message *replica_message(const struct replica *r, enum message_type type, uint32_t to);
 

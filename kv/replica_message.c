@@ -21,6 +21,13 @@ void replica_trace(const struct replica *r, struct trace_event event)
     sink->emit(sink->ctx, &event);
 }
 
+void replica_mark(const struct replica *r, enum mark mark)
+{
+    if (r->options.consensus.trace.emit != NULL) {
+        replica_trace(r, mark_event(mark));
+    }
+}
+
 static void trace_message(const struct replica *r, uint8_t kind, const struct message *m,
                           const char *note)
 {
@@ -99,6 +106,7 @@ static const char *stray(const struct replica *r, const struct message *m,
 {
     int rank = membership_rank(&r->options.consensus.members, m->from);
     if (envelope->cluster_id != r->options.cluster_id) {
+        replica_mark(r, MARK_REPLICA_STRAY_CLUSTER);
         return "another cluster";
     }
     if (rank < 0 || m->from == r->self) {
@@ -111,9 +119,11 @@ static const char *stray(const struct replica *r, const struct message *m,
         return "another engine";
     }
     if (envelope->to_incarnation != 0 && envelope->to_incarnation != r->options.incarnation) {
+        replica_mark(r, MARK_REPLICA_STRAY_FOR_EARLIER_LIFE);
         return "for another life of this node";
     }
     if (envelope->from_incarnation < r->peers[rank].incarnation) {
+        replica_mark(r, MARK_REPLICA_STRAY_OF_EARLIER_LIFE);
         return "from an earlier life of the sender";
     }
     return NULL;

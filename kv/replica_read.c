@@ -92,6 +92,7 @@ static void round_fail(struct replica *r, struct read_round *round)
     round->state = ROUND_FREE;
     r->reads_failed++;
     r->dirty = true;
+    replica_mark(r, MARK_REPLICA_READ_AGAIN);
 }
 
 void replica_round_retry(struct replica *r, struct read_round *round)

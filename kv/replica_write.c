@@ -169,6 +169,9 @@ void replica_batch_done(struct replica *r, struct batch *b)
 static void batch_renumber(struct replica *r, struct batch *b)
 {
     struct value_builder builder;
+    if (b->dead_count > 0) {
+        replica_mark(r, MARK_REPLICA_BATCH_RENUMBERED);
+    }
     value_builder_init(&builder, r->options.batch_bytes_max, r->options.batch_commands_max);
     struct command command;
     size_t cursor = 0;
@@ -332,6 +335,8 @@ static bool batch_send_again(struct replica *r, struct batch *b, uint32_t to)
     r->forwarded += (b->sent_to != r->self ? 1u : 0u);
     r->forwarded -= (forwarded ? 1u : 0u);
     r->retries++;
+    replica_mark(r, to == r->self ? MARK_REPLICA_BATCH_PROPOSED_AGAIN
+                                  : MARK_REPLICA_BATCH_FORWARDED_AGAIN);
     return true;
 }
 
@@ -353,6 +358,7 @@ static bool due_send(struct replica *r)
 
 static void forward_reject(struct replica *r, uint32_t to, uint64_t ctx)
 {
+    replica_mark(r, MARK_REPLICA_FORWARD_REFUSED);
     struct message *m = replica_message(r, MSG_REPLICA_FORWARD_REPLY, to);
     m->reject = true;
     m->ctx = ctx;
@@ -448,7 +454,11 @@ static bool queued_send(struct replica *r)
         batch_drop(r, b);
         return true;
     }
-    return !replica_overloaded(r) && batch_send_first(r, b);
+    if (replica_overloaded(r)) {
+        replica_mark(r, MARK_REPLICA_UNWRITTEN_WAITS);
+        return false;
+    }
+    return batch_send_first(r, b);
 }
 
 bool replica_writes_send(struct replica *r)

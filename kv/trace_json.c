@@ -100,8 +100,12 @@ int trace_json_format(const struct trace_event *event, struct buf *out)
         const char *name;
         uint64_t number;
     } fields[] = {
-        {"epoch", event->epoch}, {"index", event->index}, {"last", event->last},
-        {"from", event->from},   {"to", event->to},       {"ctx", event->ctx},
+        {"epoch", event->epoch},
+        {"index", event->kind == TRACE_MARK ? 0 : event->index}, /* its name says it */
+        {"last", event->last},
+        {"from", event->from},
+        {"to", event->to},
+        {"ctx", event->ctx},
     };
     const struct engine_ops *engine = engine_by_id(event->engine);
     int err;
