@@ -27,7 +27,7 @@ static bool exists(const struct node_data_options *o, const char *path)
 {
     struct stat st;
 
-    return o->exists != NULL ? o->exists(o->device, path) : stat(path, &st) == 0;
+    return o->exists != NULL ? o->exists(o->exists_ctx, path) : stat(path, &st) == 0;
 }
 
 /* Whether it is one; leaves errno alone if not. */

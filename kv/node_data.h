@@ -28,9 +28,10 @@ struct node_data_options {
     bool create; /* make the directory if there is none: only for the first start of a cluster */
 
     /* Given to both stores as their device. With it nothing here touches the file system: `exists`
-     * says whether something is at a path. Both NULL: directories and files. */
+     * says whether something is at a path. NULL: directories and files. */
     void *device;
-    bool (*exists)(void *device, const char *path);
+    bool (*exists)(void *ctx, const char *path);
+    void *exists_ctx;
 };
 
 struct node_data {

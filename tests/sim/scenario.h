@@ -10,7 +10,7 @@
  *     nodes 5
  *     seed 42                              of network, disks, clients, engines
  *     length 20s                           then the end: settle and check
- *     mode safety                          or: liveness, core 1 2 3
+ *     mode safety                          or: liveness core 1 2 3
  *     option election 1s                   one line per name in SCENARIO_OPTION_MAP
  *     clients 8 keys 5 think 0..200ms timeout 5s
  *     mix put 3 get 3 cas 2 del 1 append 2 txn 2 local 1
@@ -20,8 +20,11 @@
  *     at 2s partition 1 2 | 3 4 5
  *     at 4s heal
  *     expect safe
- *     expect gap 4                         no longer without an answered write than 4 election
- * time-outs
+ *     expect gap 4                         answered writes at most 4 election time-outs apart
+ *
+ * Only the first line must be there; what is not said is as scenario_init makes it. A line that
+ * counts things (`mix`) names all that are not zero. Durations are exact (`1.5s`, `250us`, `0`),
+ * sizes `65536` or `64KiB`, shares `0.05%`, spans `1ms..3ms` or `2ms`.
  *
  * All times are microseconds of virtual time.
  */
@@ -51,6 +54,7 @@ struct sim_span {
 
 /* X(name, word, form): form is how the operands are written, for parser and printer.
  *   NODE      a = node, `leader` or `all`        NODE_FOR   the same, then `for 3s`
+ *   NODE_TURN the same, then `turn 5ms for 3s`
  *   LINK      `1->3` (a, b) or `1<->3` (both)    LINK_FOR   the same, then `for 3s`
  *   QUALITY   link, then `delay 20ms..40ms loss 5% duplicate 1%`
  *   GROUPS    `1 2 | 3 4 5`; a node that is not named is alone
@@ -61,7 +65,7 @@ struct sim_span {
     X(KILL, "kill", NODE)              /* the process only: what was written stays */              \
     X(RESTART, "restart", NODE)        /* starts it if it is down and not out */                   \
     X(PAUSE, "pause", NODE_FOR)        /* makes no turn; what arrives waits */                     \
-    X(SLOW, "slow", NODE_FOR)          /* a turn takes amount us */                                \
+    X(SLOW, "slow", NODE_TURN)         /* a turn takes amount us */                                \
     X(TRANSFER, "transfer", NODE)      /* the leader is asked to hand over to a */                 \
     X(CUT, "cut", LINK)                /* what is sent is lost */                                  \
     X(JOIN, "join", LINK)              /* ends CUT, CLOG and QUALITY of the link */                \
@@ -148,9 +152,10 @@ enum scenario_option {
     X(GET, "get")                                                                                  \
     X(CAS, "cas") /* compare the value, then put */                                                \
     X(DEL, "del")                                                                                  \
-    X(APPEND, "append") /* to a list, with unique elements */                                      \
-    X(TXN, "txn")       /* reads and writes several keys at once */                                \
-    X(LOCAL, "local")   /* a serializable get: of this node's state, maybe old */
+    X(APPEND, "append")   /* to a list, with unique elements */                                    \
+    X(TXN, "txn")         /* reads and writes several keys at once */                              \
+    X(LOCAL, "local")     /* a serializable get: of this node's state, maybe old */                \
+    X(COMPACT, "compact") /* forgets the history of keys up to shortly before now */
 
 enum sim_op_kind {
 #define X(name, word) SIM_OP_##name,
@@ -199,7 +204,8 @@ void scenario_copy(struct scenario *to, const struct scenario *from); /* `to` is
 /* Adds a step behind those of the same time. */
 void scenario_add(struct scenario *s, const struct sim_step *step);
 
-/* Is it a possible one? `error` gets one line: what, and what is allowed. Errors: ERR_INVALID. */
+/* Is it a possible one? `error` (NULL is legal, here and below) gets one line: what, and what is
+ * allowed. Errors: ERR_INVALID. */
 MUST_USE int scenario_check(const struct scenario *s, struct buf *error);
 
 /* Text to scenario (initialised by this; release it also on failure) and back. The error line names
@@ -208,9 +214,10 @@ MUST_USE int scenario_check(const struct scenario *s, struct buf *error);
 MUST_USE int scenario_parse(struct bytes text, struct scenario *ret_scenario, struct buf *error);
 MUST_USE int scenario_print(const struct scenario *s, struct buf *out); /* ERR_LIMIT: out is full */
 void scenario_print_step(const struct sim_step *step,
-                         struct buf *out); /* one line without newline */
+                         struct buf *out); /* one line without newline; cut when out is full */
 
-/* Reads a file. Errors: ERR_NOT_FOUND, ERR_IO, ERR_INVALID. */
+/* Reads a file, parses and checks it; the error line names the file. ret_scenario is initialised,
+ * also on failure. Errors: ERR_NOT_FOUND, ERR_IO, ERR_TOO_LARGE, ERR_INVALID. */
 MUST_USE int scenario_load(const char *path, struct scenario *ret_scenario, struct buf *error);
 
 #endif

@@ -61,6 +61,7 @@
     X(UNKNOWN, "calls with unknown outcome")                                                       \
     X(RETRIES, "retries through another node")                                                     \
     X(ABANDONED, "calls abandoned by their client")                                                \
+    X(UNDECIDED, "histories that took the checker too long")                                       \
     X(FLUSHES, "state flushes")                                                                    \
     X(TRIMS, "log trims")                                                                          \
     X(LOADS, "entries read back from disk")                                                        \
