@@ -1,18 +1,26 @@
 /*
  * disk.h - the model disk: what design.md 6 says of LevelDB and the disk below it, with faults.
  *
- * One sim_disk is the disk of one node. Two databases, "log" and "state", live on it, each made of
- * files as LevelDB makes them: write-ahead files whose records are synced or not, tables, MANIFEST,
- * CURRENT. sync makes durable the current write-ahead file only; un-synced records in an earlier
- * one may be lost while later ones survive. A crash leaves of every file what was synced and a
- * part, cut at 512 bytes, of what was not. Damage shows as LevelDB with paranoid_checks,
- * verify_checksums and our own check of files (kv/leveldb_check) shows it: a damaged record or a
- * missing file is ERR_CORRUPT when opened, a damaged table block ERR_CORRUPT when read, a missing
- * CURRENT ERR_NOT_FOUND; an incomplete record at the end of the newest write-ahead file is dropped.
+ * One sim_disk is the disk of one node. Two databases live on it, told apart by the last part of
+ * their paths: "log" is the log, any other is the state. Each is made of files as LevelDB makes
+ * them: write-ahead files whose records are synced or not, tables, MANIFEST, CURRENT. sync makes
+ * durable the current write-ahead file only; un-synced records in an earlier one may be lost while
+ * later ones survive. A crash leaves of every file what was synced and a part, cut at 512 bytes, of
+ * what was not.
+ *
+ * Damage shows as LevelDB with paranoid_checks, verify_checksums and our own check of files
+ * (kv/leveldb_check) shows it: a damaged record, a damaged CURRENT or MANIFEST, or a missing file
+ * is ERR_CORRUPT when opened; a damaged table block is ERR_CORRUPT when read, or when a compaction
+ * reads it, and then to the writer. An incomplete record at the end of the newest write-ahead file
+ * that has anything is dropped; in an older one it is ERR_CORRUPT. Only a disk that has nothing of
+ * a database gives ERR_NOT_FOUND.
+ *
+ * Not modelled: sectors that survive out of order, zeros where data should be, an open that is
+ * interrupted (it is one event), more than two write-ahead files.
  *
  * sim_store_ops and sim_logstore_ops are implementations of kv/store.h and kv/logstore.h over it
- * (options.device is the disk); the latter is kv/logstore_rows.c, the code of the real log.
- * Deterministic: choices come from the generator given at the start. One thread.
+ * (options.device is the disk, never NULL); the latter is kv/logstore_rows.c, the code of the real
+ * log. Deterministic: choices come from the seed given at the start. One thread.
  */
 #ifndef SYNOD_TESTS_SIM_DISK_H
 #define SYNOD_TESTS_SIM_DISK_H
@@ -32,7 +40,12 @@ extern const struct logstore_ops sim_logstore_ops;
 
 struct sim_disk_options {
     uint64_t seed;
-    uint64_t buffer_bytes; /* a write-ahead file beyond this is followed by a new one and a table */
+    uint64_t buffer_bytes; /* a write-ahead file beyond this is followed by a new one and a table;
+                              0: as the store is opened with */
+
+    /* sim_disk_lose may take the newer of two write-ahead files, which no MANIFEST names yet: the
+     * node opens with the newest writes gone and cannot notice, as after an old image. */
+    bool lose_unnoticed;
 };
 
 struct sim_disk *sim_disk_new(const struct sim_disk_options *options);
@@ -41,22 +54,32 @@ void sim_disk_free(struct sim_disk *d); /* every store on it is closed; NULL is 
 /*
  * From now until the next crash, what is written counts as written and not as synced, whatever the
  * writer asked for and is told: the pump performs so the writes that were under way at a power
- * loss.
+ * loss. Of several synced ones to a database a prefix survives, as the later began after the
+ * earlier was synced. A database that is made meanwhile is there afterwards or is not.
  */
 void sim_disk_hold_syncs(struct sim_disk *d);
 
-/* Power loss. Open stores are dead: writes fail with ERR_IO, close them. */
+/* Power loss. Open stores are dead: they give ERR_IO for everything; close them, before or after
+ * new ones are opened. */
 void sim_disk_crash(struct sim_disk *d);
 
 /* The process died: written data stays, synced or not. Open stores are dead. */
 void sim_disk_kill(struct sim_disk *d);
 
-/* Faults for the next call of that kind in any file: EIO leaves the data un-synced (or a part of it
- * written); ENOSPC appends a part. The store gives the error and repeats it; the process must stop.
+/*
+ * A fault for the next call of that kind in any file of either database, whenever that is; err is
+ * ERR_IO or ERR_NO_SPACE. EIO of a write leaves nothing, a part or all of the batch, ENOSPC a part;
+ * EIO of a sync leaves the batch un-synced, or drops some of what is not synced. The store gives
+ * the error and repeats it to all later writes; the process must stop. Opening and creating write
+ * and sync too: they fail and change nothing.
  */
 void sim_disk_fail(struct sim_disk *d, enum sim_disk_call call, int err);
 
-/* Damage to a disk no store is open on. False: there was nothing to damage yet. */
+/*
+ * Damage to a disk no live store is open on. False: there was nothing to damage yet.
+ * flip: a random byte of a random file of that database; a few places tell nobody (padding, the
+ * incomplete end of a write-ahead file). lose: a random file is gone. wipe: everything is gone.
+ */
 bool sim_disk_flip(struct sim_disk *d, enum sim_file file);
 bool sim_disk_lose(struct sim_disk *d, enum sim_file file);
 void sim_disk_wipe(struct sim_disk *d);
@@ -74,6 +97,9 @@ struct sim_disk_counts {
     uint64_t torn_records; /* cut inside a record */
     uint64_t failed_writes, failed_syncs, partial_appends;
     uint64_t flips, lost_files, wipes, restores;
+    uint64_t silent_losses; /* of lost files: those with records that no check can miss */
+    uint64_t refused_opens; /* for damage */
+    uint64_t corrupt_reads; /* for damage, also of a compaction */
 };
 void sim_disk_counts(const struct sim_disk *d, struct sim_disk_counts *ret_counts);
 
