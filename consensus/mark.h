@@ -136,7 +136,9 @@
     X(REPLICA_HASH_COMPARED, "replica_hash_compared", MARK_ANY)                                    \
     X(REPLICA_STRAY_CLUSTER, "replica_stray_cluster", MARK_ANY)                                    \
     X(REPLICA_STRAY_FOR_EARLIER_LIFE, "replica_stray_for_earlier_life", MARK_ANY)                  \
-    X(REPLICA_STRAY_OF_EARLIER_LIFE, "replica_stray_of_earlier_life", MARK_ANY)
+    X(REPLICA_STRAY_OF_EARLIER_LIFE, "replica_stray_of_earlier_life", MARK_ANY)                    \
+    /* an old copy of the disk was found out by a peer */                                          \
+    X(REPLICA_STALE, "replica_stale", MARK_ANY)
 /* clang-format on */
 
 enum mark {

@@ -162,6 +162,21 @@ int logrow_get_promise(uint64_t index, struct bytes row, struct slot_promise *re
     return OK;
 }
 
+void logrow_put_written(uint8_t row[LOGROW_WRITTEN_SIZE], uint64_t written)
+{
+    enc_put_u64(row + 4, written);
+    row_seal(LOGROW_WRITTEN, 0, row, LOGROW_WRITTEN_SIZE);
+}
+
+int logrow_get_written(struct bytes row, uint64_t *ret_written)
+{
+    if (row.size != LOGROW_WRITTEN_SIZE || !row_sound(LOGROW_WRITTEN, 0, row, row.size)) {
+        return ERR_CORRUPT;
+    }
+    *ret_written = enc_get_u64(row.data + 4);
+    return OK;
+}
+
 size_t logrow_put_identity(uint8_t row[LOGROW_IDENTITY_SIZE_MAX], const struct identity *identity)
 {
     ASSERT(identity->members_count <= NODES_MAX);

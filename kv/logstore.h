@@ -46,8 +46,9 @@ struct logstore_options {
 struct logstore_recovery {
     struct hard_state hard;
     struct log_pos trimmed; /* last position dropped by trim; {0,0} when none */
-    uint64_t last;          /* highest index with an entry; trimmed.index when none */
-    struct entry *entries;  /* from `from` asked for up to last, ascending; holes left out */
+    uint64_t written; /* log_writes made durable and starts counted, over all lives: only rises */
+    uint64_t last;    /* highest index with an entry; trimmed.index when none */
+    struct entry *entries; /* from `from` asked for up to last, ascending; holes left out */
     uint32_t entries_count;
     struct slot_promise *promises; /* all that are kept, ascending */
     uint32_t promises_count;
@@ -101,7 +102,8 @@ void logstore_close(struct logstore *s);
 MUST_USE int logstore_identity(struct logstore *s, struct identity *ret_identity);
 
 /* Counts this start of the node, durably, and returns the count (from 1). Messages to an earlier
- * life are recognised by it. Errors: ERR_NO_SPACE, ERR_IO (fatal both). */
+ * life are recognised by it. Counts as one in `written`. Errors: ERR_NO_SPACE, ERR_IO (fatal
+ * both). */
 MUST_USE int logstore_bump_incarnation(struct logstore *s, uint64_t *ret_incarnation);
 
 /*
@@ -114,7 +116,8 @@ MUST_USE int logstore_recover(struct logstore *s, uint64_t from,
                               struct logstore_recovery *ret_recovery, struct buf *error);
 
 /*
- * Makes `count` writes durable, in order, as one atom. Entries and promises at or below the trimmed
+ * Makes `count` writes durable, in order, as one atom, and with them that `written` rose by
+ * `count`. Entries and promises at or below the trimmed
  * position are left out: what they are about is chosen, applied and durable elsewhere.
  * Errors: ERR_NO_SPACE, ERR_IO, ERR_CORRUPT (fatal all).
  */

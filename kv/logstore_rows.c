@@ -40,6 +40,7 @@ struct cursors {
     struct logrow_trimmed trimmed;
     uint64_t last;         /* no entry is above; exact in a log without holes */
     uint64_t promise_last; /* no promise is above */
+    uint64_t written;      /* see struct logstore_recovery */
 };
 
 struct logstore_rows {
@@ -127,6 +128,13 @@ static void put_incarnation(struct store_batch *batch, uint64_t incarnation)
     put_row(batch, LOGROW_INCARNATION, 0, row, sizeof row);
 }
 
+static void put_written(struct store_batch *batch, uint64_t written)
+{
+    uint8_t row[LOGROW_WRITTEN_SIZE];
+    logrow_put_written(row, written);
+    put_row(batch, LOGROW_WRITTEN, 0, row, sizeof row);
+}
+
 /* The rows of a new log: all that are there once, so that a missing one is always damage. */
 static void put_initial(struct store_batch *batch, const struct identity *identity)
 {
@@ -183,6 +191,23 @@ static int read_incarnation(struct logstore_rows *s, struct buf *row, struct buf
         rc = rows_corrupt(s, error, "the incarnation row", 0, "does not match its checksum");
     }
     return rc;
+}
+
+/* A log that was last written by a version without this row begins to count. */
+static int read_written(struct logstore_rows *s, struct buf *row, struct buf *error)
+{
+    struct logrow_key key = logrow_key(LOGROW_WRITTEN, 0);
+    int rc = store_get(s->store, logrow_key_bytes(&key), row);
+    if (rc == ERR_NOT_FOUND) {
+        return OK;
+    }
+    if (rc != OK && rc != ERR_LIMIT) {
+        return rows_failed(s, error, rc);
+    }
+    if (rc == ERR_LIMIT || logrow_get_written(buf_bytes(row), &s->at.written) != OK) {
+        return rows_corrupt(s, error, "the row of writes", 0, "does not match its checksum");
+    }
+    return OK;
 }
 
 static int read_hard(struct logstore_rows *s, struct hard_state *ret_hard, struct buf *error)
@@ -336,6 +361,10 @@ int logstore_rows_open(const struct logstore_ops *ops, const struct store_ops *r
     if (rc != OK) {
         goto out;
     }
+    rc = read_written(s, &row, error);
+    if (rc != OK) {
+        goto out;
+    }
     rc = find_cursors(s, error);
 out:
     buf_release(&row);
@@ -367,11 +396,13 @@ int logstore_rows_bump_incarnation(struct logstore *base, uint64_t *ret_incarnat
     struct logstore_rows *s = rows_of(base);
     store_batch_clear(s->batch);
     put_incarnation(s->batch, s->incarnation + 1);
+    put_written(s->batch, s->at.written + 1);
     int rc = store_write(s->store, s->batch, true);
     if (rc != OK) {
         return rc;
     }
     s->incarnation++;
+    s->at.written++;
     *ret_incarnation = s->incarnation;
     return OK;
 }
@@ -484,6 +515,7 @@ int logstore_rows_recover(struct logstore *base, uint64_t from,
     if (rc != OK) {
         return rows_failed(s, error, rc);
     }
+    r.written = s->at.written;
     rc = read_hard(s, &r.hard, error);
     if (rc != OK) {
         goto out;
@@ -598,9 +630,11 @@ int logstore_rows_write(struct logstore *base, const struct log_write *const *wr
     if (hard != NULL) {
         put_hard(s->batch, hard); /* Only the last one can ever be read. */
     }
-    if (store_batch_count(s->batch) == 0) {
-        return OK; /* Nothing that is not durable already. */
+    if (count == 0) {
+        return OK;
     }
+    at.written += count;
+    put_written(s->batch, at.written);
     if (at.trimmed.swept < at.trimmed.sweep_to) {
         add_sweep(s->batch, &at, SWEEP_WRITE + 2 * entries);
         put_trimmed(s->batch, &at.trimmed);

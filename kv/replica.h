@@ -72,11 +72,16 @@ void replica_tick(struct replica *r, uint64_t now_us);
 uint64_t replica_deadline(const struct replica *r);
 
 /* A decoded message and its envelope. Borrowed. A stray is dropped and counted.
- * Errors: ERR_DIVERGED (fatal: a peer at the same index has another state hash: stop, say so). */
+ * Errors: ERR_DIVERGED (fatal: a peer at the same index has another state hash: stop, say so),
+ * ERR_STALE (fatal: the peer was told of writes that this node's disk no longer has: an older copy
+ * of it was put back. Nothing of the message was looked at, and nothing but gossip was sent to that
+ * peer in this life). */
 MUST_USE int replica_receive(struct replica *r, const struct message *m,
                              const struct envelope *envelope);
 
-/* A connection to a peer came up: its incarnation from the hello. */
+/* A connection to a peer came up: its incarnation from the hello, or 0 when it is ours to it and
+ * nothing is known. What the peer has seen of this node comes with each message (struct envelope),
+ * so only gossip is sent to a peer before one of its messages came. */
 void replica_peer_up(struct replica *r, uint32_t peer, uint64_t incarnation);
 
 /*
@@ -167,6 +172,8 @@ bool replica_has_output(const struct replica *r);
  * Errors (fatal): ERR_CORRUPT, ERR_DIVERGED. */
 MUST_USE int replica_take(struct replica *r, struct replica_output *ret_output);
 
+/* Of a message to this peer that leaves now: made when it leaves, because it tells what is durable
+ * here and what was heard from the peer (D9). */
 struct envelope replica_envelope(const struct replica *r, uint32_t to);
 
 /* More work is waiting (applying, reads, compaction): call take again soon even without input. */

@@ -128,6 +128,7 @@ struct peer {
     uint64_t incarnation;
     uint64_t applied;
     uint64_t durable;
+    uint64_t seen; /* writes of its log that it said were durable, in any of its lives */
     uint64_t heard_us;
     bool heard;             /* gossip came in this life */
     uint64_t pending_index; /* a hash of the peer to compare when we get there; 0 none */
@@ -226,6 +227,7 @@ struct replica {
     struct hold *holds; /* ring */
     uint32_t holds_head, holds_count, holds_capacity;
     uint64_t stored;
+    uint64_t written; /* writes of earlier lives, and this start: with `stored`, what we tell */
     struct list loop; /* to ourselves, may be stepped now */
 
     /* Gossip. */

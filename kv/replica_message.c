@@ -50,10 +50,23 @@ struct message *replica_message(const struct replica *r, enum message_type type,
     return m;
 }
 
+/* D9: before a peer was heard in this life it may know of a vote, promise or name that this node's
+ * disk has forgotten, so nothing that could contradict it goes there. Gossip makes it speak. */
+static bool acquainted(const struct replica *r, uint32_t peer)
+{
+    int rank = membership_rank(&r->options.consensus.members, peer);
+    return rank >= 0 && r->peers[rank].heard_us != 0;
+}
+
 void replica_send(struct replica *r, struct message *m)
 {
     if (m->to == r->self) {
         list_push_back(&r->loop, &m->node);
+        return;
+    }
+    if (m->type != MSG_REPLICA_GOSSIP && !acquainted(r, m->to)) {
+        trace_message(r, TRACE_DROP, m, "the receiver was not heard yet");
+        message_free(m);
         return;
     }
     trace_message(r, TRACE_SEND, m, NULL);
@@ -100,9 +113,9 @@ void replica_hold_release(struct replica *r)
     }
 }
 
-/* Why a message is not for us, or NULL. */
-static const char *stray(const struct replica *r, const struct message *m,
-                         const struct envelope *envelope)
+/* Why a message is not for this node at all, or NULL. */
+static const char *foreign(const struct replica *r, const struct message *m,
+                           const struct envelope *envelope)
 {
     int rank = membership_rank(&r->options.consensus.members, m->from);
     if (envelope->cluster_id != r->options.cluster_id) {
@@ -118,15 +131,31 @@ static const char *stray(const struct replica *r, const struct message *m,
     if (m->engine != engine_number(r->options.engine)) {
         return "another engine";
     }
+    return NULL;
+}
+
+/* Why a message is not for this life, or not of the sender's newest one, or NULL. */
+static const char *outlived(const struct replica *r, const struct peer *peer,
+                            const struct envelope *envelope)
+{
     if (envelope->to_incarnation != 0 && envelope->to_incarnation != r->options.incarnation) {
         replica_mark(r, MARK_REPLICA_STRAY_FOR_EARLIER_LIFE);
         return "for another life of this node";
     }
-    if (envelope->from_incarnation < r->peers[rank].incarnation) {
+    if (envelope->from_incarnation < peer->incarnation) {
         replica_mark(r, MARK_REPLICA_STRAY_OF_EARLIER_LIFE);
         return "from an earlier life of the sender";
     }
     return NULL;
+}
+
+/* D9: has this node told the sender of writes, or of a start, that its disk no longer has? What a
+ * peer heard was durable when it was told (replica_envelope), so only an older copy of the disk, or
+ * one that lied about a sync, can be behind it. */
+static bool stale(const struct replica *r, const struct envelope *envelope)
+{
+    return envelope->to_seen > r->written + r->stored ||
+           envelope->to_incarnation > r->options.incarnation;
 }
 
 void replica_stray(struct replica *r, const struct message *m, const char *why)
@@ -141,13 +170,24 @@ int replica_receive(struct replica *r, const struct message *m, const struct env
     if (r->fatal != OK) {
         return r->fatal;
     }
-    const char *why = stray(r, m, envelope);
+    const char *why = foreign(r, m, envelope);
+    if (why != NULL) {
+        replica_stray(r, m, why);
+        return OK;
+    }
+    if (stale(r, envelope)) {
+        replica_mark(r, MARK_REPLICA_STALE);
+        r->fatal = ERR_STALE;
+        return ERR_STALE;
+    }
+    struct peer *peer = &r->peers[membership_rank(&r->options.consensus.members, m->from)];
+    peer->seen = u64_max(peer->seen, envelope->from_written);
+    why = outlived(r, peer, envelope);
     if (why != NULL) {
         replica_stray(r, m, why);
         return OK;
     }
     trace_message(r, TRACE_RECEIVE, m, NULL);
-    struct peer *peer = &r->peers[membership_rank(&r->options.consensus.members, m->from)];
     peer->incarnation = envelope->from_incarnation;
     peer->heard_us = u64_max(r->now_us, 1);
     r->dirty = true;
@@ -172,8 +212,13 @@ int replica_receive(struct replica *r, const struct message *m, const struct env
 void replica_peer_up(struct replica *r, uint32_t peer, uint64_t incarnation)
 {
     int rank = membership_rank(&r->options.consensus.members, peer);
-    if (rank >= 0 && incarnation > r->peers[rank].incarnation) {
-        r->peers[rank].incarnation = incarnation;
+    if (rank < 0) {
+        return;
+    }
+    struct peer *p = &r->peers[rank];
+    p->incarnation = u64_max(p->incarnation, incarnation);
+    if (p->heard_us == 0) {
+        r->gossip_at_us = r->now_us; /* the sooner it speaks, the sooner it is spoken to */
     }
 }
 
@@ -184,5 +229,7 @@ struct envelope replica_envelope(const struct replica *r, uint32_t to)
         .cluster_id = r->options.cluster_id,
         .from_incarnation = r->options.incarnation,
         .to_incarnation = rank < 0 ? 0 : r->peers[rank].incarnation,
+        .from_written = r->written + r->stored,
+        .to_seen = rank < 0 ? 0 : r->peers[rank].seen,
     };
 }

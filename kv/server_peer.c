@@ -60,6 +60,21 @@ static int on_hello(void *ctx, struct bytes body, uint32_t *ret_peer)
     return OK;
 }
 
+/* D9. */
+static void fail_stale(struct server *s, uint32_t peer, const struct envelope *envelope)
+{
+    const struct envelope ours = replica_envelope(s->replica, peer);
+
+    server_fail(s, ERR_STALE,
+                "data directory %s is older than what this node has already told others (node %u "
+                "has seen start %" PRIu64 " and write %" PRIu64 " of it, here are %" PRIu64
+                " and %" PRIu64 "): an old copy was put back, or the disk lost synced writes; with "
+                "it this node would break votes and promises that it forgot; put back the newest "
+                "copy, or leave the node stopped",
+                s->options->data_dir, peer, envelope->to_incarnation, envelope->to_seen,
+                ours.from_incarnation, ours.from_written);
+}
+
 static int on_frame(void *ctx, uint32_t peer, struct blob *body)
 {
     struct server *s = ctx;
@@ -90,7 +105,9 @@ static int on_frame(void *ctx, uint32_t peer, struct blob *body)
     }
     err = replica_receive(s->replica, m, &envelope);
     message_free(m);
-    if (err_is_fatal(err)) {
+    if (err == ERR_STALE) {
+        fail_stale(s, peer, &envelope);
+    } else if (err_is_fatal(err)) {
         server_fail(s, err,
                     "node %u: %s; this node stops rather than answer from a state that may "
                     "be wrong; compare `synod status` of all nodes",
@@ -101,8 +118,10 @@ static int on_frame(void *ctx, uint32_t peer, struct blob *body)
 
 static void on_link(void *ctx, uint32_t peer, bool up, const char *reason)
 {
-    (void) ctx;
+    struct server *s = ctx;
+
     if (up) {
+        replica_peer_up(s->replica, peer, 0);
         DIAG_INFO("connected to node %u", peer);
     } else {
         DIAG_INFO("connection to node %u lost: %s", peer, reason);

@@ -90,6 +90,8 @@ static void message_dump(const struct message *m, const struct envelope *env,
     pb->cluster_id = env->cluster_id;
     pb->from_incarnation = env->from_incarnation;
     pb->to_incarnation = env->to_incarnation;
+    pb->from_written = env->from_written;
+    pb->to_seen = env->to_seen;
     pb->epoch = m->epoch;
     pb->pos_index = m->pos.index;
     pb->pos_epoch = m->pos.epoch;
@@ -299,6 +301,8 @@ int wire_peer_decode(struct blob *body, struct arena *arena, struct message **re
     ret_envelope->cluster_id = pb->cluster_id;
     ret_envelope->from_incarnation = pb->from_incarnation;
     ret_envelope->to_incarnation = pb->to_incarnation;
+    ret_envelope->from_written = pb->from_written;
+    ret_envelope->to_seen = pb->to_seen;
     *ret_message = m;
     return OK;
 }

@@ -24,6 +24,12 @@ struct envelope {
     uint64_t cluster_id;
     uint64_t from_incarnation;
     uint64_t to_incarnation; /* 0: not known yet, accepted by anyone */
+    /* How many writes of its log are durable at the sender, over all its lives (kv/logstore.h);
+     * 0: it does not tell. */
+    uint64_t from_written;
+    /* The highest number of that kind that the sender had from the receiver. A receiver that is not
+     * as far has lost writes that it promised by (D9). 0: none known. */
+    uint64_t to_seen;
 };
 
 /* First message on every connection, both ways. */
@@ -33,7 +39,7 @@ struct peer_hello {
     uint32_t to; /* 0: whoever listens there */
     uint64_t incarnation;
     uint8_t engine;
-    uint32_t version; /* of the peer protocol: PEER_VERSION */
+    uint32_t version;      /* of the peer protocol: PEER_VERSION */
     uint32_t sessions_max; /* what the state machine depends on must be equal on all nodes */
 };
 

@@ -215,12 +215,28 @@ static int open_all(struct bed *bed, bool create)
     return OK;
 }
 
+/* A word from each peer, without which nothing is sent to it. */
+static void peers_speak(struct bed *bed)
+{
+    const struct membership *members = &bed->options.consensus.members;
+    for (uint32_t i = 0; !bed->peers_silent && i < members->count; i++) {
+        if (members->ids[i] != BED_SELF) {
+            const struct envelope envelope = {.cluster_id = BED_CLUSTER};
+            struct message *m = bed_message(bed, MSG_REPLICA_FORWARD_REPLY, members->ids[i]);
+            int err = replica_receive(bed->replica, m, &envelope);
+            ASSERT(err == OK);
+            message_free(m);
+        }
+    }
+}
+
 void bed_start(struct bed *bed)
 {
     int err = open_all(bed, true);
     ASSERT(err == OK);
     bed_lead(bed, ROLE_FOLLOWER, 0, 1);
     bed_turn(bed);
+    peers_speak(bed);
 }
 
 static void close_all(struct bed *bed)
@@ -256,6 +272,7 @@ int bed_restart(struct bed *bed)
     int err = open_all(bed, false);
     if (err == OK) {
         bed_turn(bed);
+        peers_speak(bed);
     }
     return err;
 }

@@ -63,6 +63,7 @@ struct bed {
     struct mvcc_flush *flush;
     struct log_pos trim;
     int take_err;
+    bool peers_silent;     /* start and restart: no peer says a word, so nothing is sent to any */
     uint64_t recover_from; /* not 0: what restart asks the log store for */
 };
 

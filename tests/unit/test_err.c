@@ -60,7 +60,7 @@ static void test_err_unknown_code_has_a_name(void **state)
 static void test_err_storage_failures_are_fatal_and_nothing_else(void **state)
 {
     (void) state;
-    const int fatal[] = {ERR_IO, ERR_NO_SPACE, ERR_CORRUPT, ERR_VERSION, ERR_DIVERGED};
+    const int fatal[] = {ERR_IO, ERR_NO_SPACE, ERR_CORRUPT, ERR_VERSION, ERR_DIVERGED, ERR_STALE};
     size_t fatal_count = 0;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         fatal_count += err_is_fatal(rows[i].value) ? 1 : 0;

@@ -171,14 +171,17 @@ static void test_wire_peer_every_field_comes_back(void **state)
     add_entry(m, (struct log_pos){9, UINT64_MAX}, value_of("third"));
     add_entry(m, (struct log_pos){UINT64_MAX, 0}, value_of(""));
 
-    struct blob *body = body_of(f, m, &ENVELOPE);
+    const struct envelope full = {7, 3, 4, 5, 6};
+    struct blob *body = body_of(f, m, &full);
     struct message *got;
     struct envelope envelope;
     assert_int_equal(wire_peer_decode(body, &f->arena, &got, &envelope), OK);
     assert_message_equal(m, got);
-    assert_true(envelope.cluster_id == ENVELOPE.cluster_id);
-    assert_true(envelope.from_incarnation == ENVELOPE.from_incarnation);
-    assert_true(envelope.to_incarnation == ENVELOPE.to_incarnation);
+    assert_true(envelope.cluster_id == 7);
+    assert_true(envelope.from_incarnation == 3);
+    assert_true(envelope.to_incarnation == 4);
+    assert_true(envelope.from_written == 5);
+    assert_true(envelope.to_seen == 6);
     message_free(m);
     message_free(got);
     blob_unref(body);
@@ -187,7 +190,7 @@ static void test_wire_peer_every_field_comes_back(void **state)
 static void test_wire_peer_every_number_keeps_its_extremes(void **state)
 {
     struct wire_fixture *f = *state;
-    const struct envelope all = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    const struct envelope all = {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX};
     struct message *m = message_of(MSG_REPLICA_GOSSIP);
     m->epoch = UINT64_MAX;
     m->pos = m->hint = (struct log_pos){UINT64_MAX, UINT64_MAX};
@@ -202,6 +205,8 @@ static void test_wire_peer_every_number_keeps_its_extremes(void **state)
     assert_true(envelope.cluster_id == UINT64_MAX);
     assert_true(envelope.from_incarnation == UINT64_MAX);
     assert_true(envelope.to_incarnation == UINT64_MAX);
+    assert_true(envelope.from_written == UINT64_MAX);
+    assert_true(envelope.to_seen == UINT64_MAX);
     message_free(m);
     message_free(got);
     blob_unref(body);
