@@ -354,6 +354,48 @@ static void test_logstore_write_is_recovered(void **state)
     logstore_close(s);
 }
 
+static uint64_t written(struct fixture *f, struct logstore *s)
+{
+    struct logstore_recovery r;
+    assert_int_equal(logstore_recover(s, 0, &r, &f->error), OK);
+    uint64_t count = r.written;
+    logstore_recovery_release(&r);
+    return count;
+}
+
+/* D9: the count of writes is durable with each of them and never falls. */
+static void test_logstore_written_counts_writes_and_starts(void **state)
+{
+    struct fixture *f = *state;
+    struct logstore *s = must_open(f, true);
+    uint64_t incarnation = 0;
+    assert_int_equal(written(f, s), 0);
+    assert_int_equal(logstore_bump_incarnation(s, &incarnation), OK);
+    assert_int_equal(written(f, s), 1);
+    append(s, 1, 1, 3);
+    append(s, 1, 4, 4);
+    crash(f);
+    s = reopen(f, s);
+    assert_int_equal(written(f, s), 3);
+    struct log_write *group[3];
+    for (uint32_t i = 0; i < ARRAY_SIZE(group); i++) {
+        group[i] = log_write_new();
+        write_entry(group[i], pos(5 + i, 2), 5 + i, 10);
+    }
+    assert_int_equal(logstore_write(s, (const struct log_write *const *) group, 3), OK);
+    for (uint32_t i = 0; i < ARRAY_SIZE(group); i++) {
+        log_write_free(group[i]);
+    }
+    assert_int_equal(written(f, s), 6);
+    assert_int_equal(logstore_trim(s, pos(4, 1)), OK); /* forgets no promise */
+    assert_int_equal(logstore_write(s, NULL, 0), OK);
+    assert_int_equal(written(f, s), 6);
+    crash(f);
+    s = reopen(f, s);
+    assert_int_equal(written(f, s), 6);
+    logstore_close(s);
+}
+
 static void test_logstore_write_without_hard_keeps_it(void **state)
 {
     struct fixture *f = *state;
@@ -707,9 +749,6 @@ static void *read_along(void *arg)
 static void test_logstore_reader_beside_writer_sees_whole_log(void **state)
 {
     struct fixture *f = *state;
-    if (simulated(f)) {
-        skip(); /* The model disk is for one thread. */
-    }
     struct logstore *s = must_open(f, true);
     struct reading reading = {.store = s};
     struct rng rng;
@@ -1011,6 +1050,23 @@ static void test_logstore_missing_single_row_is_corrupt(void **state)
     }
 }
 
+/* Written last by a version that did not count. */
+static void test_logstore_without_count_of_writes_begins_at_zero(void **state)
+{
+    struct fixture *f = *state;
+    struct logstore *s = must_open(f, true);
+    append(s, 1, 1, 3);
+    logstore_close(s);
+    tamper(f, logrow_key(LOGROW_WRITTEN, 0), no_key, 0, 0);
+    s = must_open(f, false);
+    assert_string_equal(contents(f, s), "1@1 2@1 3@1");
+    assert_int_equal(written(f, s), 0);
+    append(s, 1, 4, 4);
+    s = reopen(f, s);
+    assert_int_equal(written(f, s), 1);
+    logstore_close(s);
+}
+
 static void test_logstore_flipped_bit_in_any_row_is_corrupt(void **state)
 {
     struct fixture *f = *state;
@@ -1025,6 +1081,7 @@ static void test_logstore_flipped_bit_in_any_row_is_corrupt(void **state)
         logrow_key(LOGROW_ENTRY, 2),    logrow_key(LOGROW_PROMISE, 2),
         logrow_key(LOGROW_HARD, 0),     logrow_key(LOGROW_TRIMMED, 0),
         logrow_key(LOGROW_IDENTITY, 0), logrow_key(LOGROW_INCARNATION, 0),
+        logrow_key(LOGROW_WRITTEN, 0),
     };
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
         size_t size = row_size(f, keys[i]);
@@ -1089,6 +1146,7 @@ int main(void)
         CONTRACT_TEST(test_logstore_incarnation_counts_starts),
         CONTRACT_TEST(test_logstore_new_recovers_empty),
         CONTRACT_TEST(test_logstore_write_is_recovered),
+        CONTRACT_TEST(test_logstore_written_counts_writes_and_starts),
         CONTRACT_TEST(test_logstore_write_without_hard_keeps_it),
         CONTRACT_TEST(test_logstore_truncate_cuts_suffix),
         CONTRACT_TEST(test_logstore_group_applies_writes_in_order),
@@ -1103,20 +1161,26 @@ int main(void)
         CONTRACT_TEST(test_logstore_trimmed_rows_go_with_later_writes),
         CONTRACT_TEST(test_logstore_read_gives_range),
         CONTRACT_TEST(test_logstore_read_stops_at_bytes),
-        CONTRACT_TEST(test_logstore_reader_beside_writer_sees_whole_log),
         CONTRACT_TEST(test_logstore_random_raft_writes_equal_model),
         CONTRACT_TEST(test_logstore_random_paxos_writes_equal_model),
         CONTRACT_TEST(test_logstore_raft_missing_entry_is_corrupt),
         CONTRACT_TEST(test_logstore_raft_missing_first_entry_is_corrupt),
         CONTRACT_TEST(test_logstore_moved_row_is_corrupt),
         CONTRACT_TEST(test_logstore_missing_single_row_is_corrupt),
+        CONTRACT_TEST(test_logstore_without_count_of_writes_begins_at_zero),
         CONTRACT_TEST(test_logstore_flipped_bit_in_any_row_is_corrupt),
         CONTRACT_TEST(test_logstore_read_of_flipped_bit_is_corrupt),
         CONTRACT_TEST(test_logstore_newer_format_is_refused),
     };
+    const struct CMUnitTest threads[] = {
+        CONTRACT_TEST(test_logstore_reader_beside_writer_sees_whole_log),
+    };
     int failed = 0;
     for (uint32_t i = 0; (current_ops = implementation(i)) != NULL; i++) {
         failed += cmocka_run_group_tests_name(current_ops->name, tests, NULL, NULL);
+        if (current_ops != &sim_logstore_ops) { /* The model disk is for one thread. */
+            failed += cmocka_run_group_tests_name(current_ops->name, threads, NULL, NULL);
+        }
     }
     return failed;
 }
