@@ -226,7 +226,7 @@ void sim_disk_restore(struct sim_disk *d, const struct sim_disk_image *image)
     }
     for (uint32_t i = 0; i < image->count; i++) {
         struct sim_db *db = sim_disk_db_at(d, image->dbs[i].path, true);
-        sim_files_copy(&db->files, &image->dbs[i].files, true);
+        sim_files_copy(&db->files, &image->dbs[i].files, false);
         db->exists = true;
     }
     d->counts.restores++;

@@ -277,17 +277,22 @@ static bool flip_shows(const struct sim_wal *w, uint64_t at, uint8_t mask)
     }
 }
 
+void sim_wal_flip(struct sim_wal *w, uint64_t at, uint8_t mask)
+{
+    ASSERT(at < w->size);
+    if (flip_shows(w, at, mask)) {
+        w->damaged = true;
+        w->damaged_at = at;
+    }
+}
+
 static bool flip_wal(struct sim_wal *w, struct rng *rng)
 {
     if (w->lost || w->size == 0) {
         return false;
     }
     uint64_t at = rng_below(rng, w->size);
-    uint8_t mask = (uint8_t) (1 << rng_below(rng, 8));
-    if (flip_shows(w, at, mask)) {
-        w->damaged = true;
-        w->damaged_at = at;
-    }
+    sim_wal_flip(w, at, (uint8_t) (1 << rng_below(rng, 8)));
     return true;
 }
 

@@ -165,6 +165,7 @@ MUST_USE int sim_files_check(const struct sim_files *f, const char *path, struct
 
 bool sim_db_flip(struct sim_db *db, enum sim_class class); /* false: no byte of that kind */
 bool sim_db_lose(struct sim_db *db, enum sim_class class); /* false: no such file */
+void sim_wal_flip(struct sim_wal *w, uint64_t at, uint8_t mask);
 void sim_damage_copy(struct sim_damage *to, const struct sim_damage *from);
 void sim_damage_release(struct sim_damage *m);
 

@@ -25,8 +25,7 @@ struct sim_store {
     struct sim_db *db;
     uint64_t generation;
     uint64_t buffer_bytes;
-    int failed; /* what every later write gives: the facade does so too */
-    bool bad;   /* a compaction meets damage */
+    bool bad; /* a compaction meets damage */
 };
 
 struct sim_iter {
@@ -52,14 +51,14 @@ static const char *text_of(int err)
     return err == ERR_NO_SPACE ? "No space left on device" : "Input/output error";
 }
 
-/* Keeps the words LevelDB would have, and the code for all later writes. */
+/* Keeps the words LevelDB would have. That every later write gives the code again is done by the
+ * facade (store_write), for all stores. */
 static int write_failed(struct sim_store *s, uint64_t number, const char *suffix, int rc)
 {
     char text[STORE_ERROR_MAX];
     (void) snprintf(text, sizeof text, "IO error: %.400s/%06" PRIu64 ".%s: %s", s->db->path, number,
                     suffix, text_of(rc));
     store_base_note(&s->base, text);
-    s->failed = rc;
     return rc;
 }
 
@@ -236,8 +235,7 @@ static int make_room(struct sim_store *s)
     }
     db->wait -= db->wait > 0 ? 1 : 0;
     if (s->bad) {
-        s->failed = read_corrupt(s);
-        return s->failed;
+        return read_corrupt(s);
     }
     if (full && f->wals_count < SIM_WALS_MAX) {
         /* A synced write that is under way began after the ones before it were synced. */
@@ -298,9 +296,6 @@ static int sim_store_write(struct store *base, const struct store_batch *batch, 
     struct sim_db *db = s->db;
     if (!alive(s)) {
         return dead(s);
-    }
-    if (s->failed != OK) {
-        return s->failed;
     }
     int rc = make_room(s);
     if (rc != OK) {

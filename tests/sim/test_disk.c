@@ -478,6 +478,8 @@ static void failed_write(enum sim_disk_call call, int err, bool *ret_lost, bool 
         strstr(store_last_error(r->store), err == ERR_IO ? "Input/output error" : "No space left"));
     assert_int_equal(get(r, 4), OK);
     rig_close(r);
+    const struct sim_wal *w = sim_files_wal(&sim_disk_db(r->disk, SIM_FILE_STATE)->files);
+    assert_int_equal(sim_wal_torn(w) && call == SIM_CALL_WRITE, counts(r).partial_appends == 1);
     int rows = reopen_rows(r, state_path);
     assert_true(rows == 5 || rows == 6);
     assert_true(rows == 5 || err == ERR_IO || call == SIM_CALL_SYNC);
