@@ -233,7 +233,7 @@ void sim_io_load(struct sim *sim, struct node *n, const struct load *load);
 void sim_io_fetch(struct sim *sim, struct node *n, const struct replica_fetch *fetch);
 void sim_io_event(struct sim *sim, struct node *n, struct event *event);
 /* The node dies: some of what is under way reaches the disk, the rest is dropped. */
-void sim_io_abandon(struct sim *sim, struct node *n);
+void sim_io_abandon(struct sim *sim, struct node *n, bool power);
 
 /* sim_network.c */
 void sim_network_post(struct sim *sim, struct node *n, struct message *m);

@@ -294,9 +294,11 @@ void sim_io_event(struct sim *sim, struct node *n, struct event *event)
     }
 }
 
-void sim_io_abandon(struct sim *sim, struct node *n)
+void sim_io_abandon(struct sim *sim, struct node *n, bool power)
 {
-    sim_disk_hold_syncs(n->disk);
+    if (power) {
+        sim_disk_hold_syncs(n->disk);
+    }
     if (!list_empty(&n->log_group) && rng_chance(&sim->fault_rng, 1, 2)) {
         ERR_IGNORE(log_perform(n)); /* nobody is told */
     }

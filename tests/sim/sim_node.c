@@ -344,7 +344,7 @@ void sim_node_start(struct sim *sim, struct node *n)
 
 static void take_down(struct sim *sim, struct node *n, bool power)
 {
-    sim_io_abandon(sim, n);
+    sim_io_abandon(sim, n, power);
     observer_crashed(sim->observer, n->id);
     replica_free(n->replica);
     n->replica = NULL;
