@@ -6,14 +6,22 @@
  * looks into an engine. The first violation is given to `fail` with the property's id and stays;
  * the calls after it do nothing.
  *
- *     R1 R2 R3 R4 R5 R6 R7 R12  elections, log, commit      P1-P9 P14, P10 as far as slots are
- * trimmed R9 D1                     reads and answers           D4 D8 what is recovered
+ *     R1 R2 R3 R4 R5 R6 R7 R12  elections, log, commit
+ *     P1-P9 P14, P10 (slots)    acceptors, proposers, learners
+ *     R9 D1                     reads and answers
+ *     D4 D8 D9                  what is recovered, and what a node with an old image says
  *
  * Two images of a node's log: `handed` (all that its engine decided to write) and `synced` (what a
  * power loss leaves). A restart resets both to what was recovered, after comparing: everything that
- * was synced must be there (D4), votes and promises must not have fallen (R1, P4).
+ * was synced must be there (D4), whole writes that were only handed may be, in their order (D8),
+ * votes and promises must not have fallen (R1, P4).
  *
- * Node numbers are 1..nodes, times virtual. One thread. Costs O(1) an event but where said.
+ * What a node counts of its own (its vote, promise, accept) is judged without its messages to
+ * itself, which never leave the replica: at became_leader, propose and commit by the synced image.
+ *
+ * Order of calls within a turn of a node: first the writes of a replica_take (handed), then its
+ * answers and messages; synced before the replica hears of it. Node numbers are 1..nodes, times
+ * virtual. One thread. O(1) an event but where said.
  */
 #ifndef SYNOD_TESTS_SIM_OBSERVER_H
 #define SYNOD_TESTS_SIM_OBSERVER_H
@@ -43,33 +51,35 @@ void observer_synced(struct observer *o, uint32_t node, const struct log_write *
 void observer_trimmed(struct observer *o, uint32_t node, struct log_pos pos);
 
 /* The node starts (again) from this; all kept entries are in it (recovered from index 1). `applied`
- * is what its state database holds. restored: an old image was put back (D9), nothing is compared
- * with what was synced, but votes and promises are. After a violation of the disk (wiped) it does
- * not start, and observer_lost says so: it is counted as holding nothing from then on. */
+ * is what its state database holds. restored: an old image was put back, nothing is compared with
+ * what was synced; what it then says against its earlier word is D9. A node whose disk is damaged
+ * for good does not start, and observer_lost says so: it holds nothing from then on. O(log). */
 void observer_recovered(struct observer *o, uint32_t node, const struct logstore_recovery *recovery,
                         uint64_t applied, bool restored);
 void observer_lost(struct observer *o, uint32_t node);
 void observer_crashed(struct observer *o, uint32_t node);
 
-/* A message leaves the node at this moment (R6, P14; P5, P6 from accepts and promises). Messages to
- * itself come here too, when they are given back to the node. */
+/* A message that replica_take handed out, in the same turn, delivered or lost (R6, P14; P3 from
+ * notices, P5 and P7 from accepts, P6 from promises). Messages of a node to itself may come too. */
 void observer_send(struct observer *o, uint32_t node, const struct message *m);
 
 /* A client's command is given to a node: from now on it may be chosen (P2). `request` is what
  * replica_write gets. */
 void observer_submit(struct observer *o, uint8_t tag, struct bytes request);
 
-/* Client calls (R9, D1): at the invocation, and when a node answers OK. `linearizable` false: of
- * local reads nothing is due. applied: the answering node's applied index at that moment. */
+/* Client calls (R9, D1): at the invocation, and when a node answers OK. Of local reads nothing is
+ * due: floor 0. applied: the answering node's applied index at that moment. */
 uint64_t observer_invoked(struct observer *o); /* a floor, to be given back */
 void observer_answered(struct observer *o, uint32_t node, uint64_t floor, uint64_t applied,
                        bool write);
 
-/* The highest index chosen anywhere so far, contiguous from 1: what is committed. */
+/* The highest index that any node knew to be committed so far, verified. */
 uint64_t observer_committed(const struct observer *o);
 
-/* Highest epoch's leader and number of leader changes seen (R11: bounded). */
+/* The highest epoch that had a leader, how many leaders there were (R11: bounded), and how many of
+ * them fell to a higher epoch instead of stepping down (R12: in calm, none). */
 uint64_t observer_epoch(const struct observer *o);
 uint64_t observer_leader_changes(const struct observer *o);
+uint64_t observer_deposed(const struct observer *o);
 
 #endif
