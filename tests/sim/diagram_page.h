@@ -1,0 +1,16 @@
+/*
+ * diagram_page.h - the page around a diagram, for diagram_html.c.
+ */
+#ifndef SYNOD_TESTS_SIM_DIAGRAM_PAGE_H
+#define SYNOD_TESTS_SIM_DIAGRAM_PAGE_H
+
+#include "tests/sim/diagram.h"
+
+/* Everything up to the drawing, and from its end on. Errors are asked of `out`. */
+void diagram_page_begin(const struct diagram *d, FILE *out);
+void diagram_page_end(const struct diagram *d, FILE *out);
+
+/* Text as HTML and XML want it. */
+void diagram_escape(FILE *out, const char *text);
+
+#endif
