@@ -4,7 +4,7 @@
  *
  * Keys that no transaction joins are checked one by one (linearizability is local). An operation
  * with result unknown may take effect at any time after its call, or never; one that failed never
- * did.
+ * did. All keys are absent at first. Deterministic.
  */
 #ifndef SYNOD_TESTS_SIM_LINCHECK_H
 #define SYNOD_TESTS_SIM_LINCHECK_H
@@ -14,8 +14,8 @@
 enum lincheck_verdict {
     LINCHECK_OK = 0,
     LINCHECK_WRONG = 1,
-    LINCHECK_INVALID = 2, /* the history contradicts itself: a client with two open calls, ... */
-    LINCHECK_GAVE_UP = 3, /* steps_max were not enough */
+    LINCHECK_INVALID = 2, /* the history contradicts itself, see history_validate */
+    LINCHECK_GAVE_UP = 3, /* steps_max, give_up or the memory for it were not enough */
 };
 
 struct lincheck_options {
@@ -29,11 +29,18 @@ struct lincheck_report {
     uint64_t operations;
     uint64_t partitions;
     uint64_t steps;
-    uint32_t op;    /* WRONG: the first return that no order explains */
-    char text[512]; /* one line: verdict, key, that operation, the longest order found before it */
+    uint32_t op; /* WRONG: the first return that no order explains, of all keys; else UINT32_MAX */
+    char text[768]; /* one line: verdict, key, that operation, the longest order found before it */
 };
 
-int lincheck_run(struct history *h, const struct lincheck_options *options,
-                 struct lincheck_report *ret_report);
+/*
+ * The verdict. `options` NULL: no limits.
+ *
+ * "The first return that no order explains": what was answered up to it, not including it, has an
+ * order, in which operations without an answer by then may take part; including it there is none.
+ * When a limit ends the search for it, the text says "or one before it": WRONG stays certain.
+ */
+enum lincheck_verdict lincheck_run(const struct history *h, const struct lincheck_options *options,
+                                   struct lincheck_report *ret_report);
 
 #endif

@@ -1,0 +1,780 @@
+/*
+ * lincheck_search.c - is there an order? The search of Wing and Gong with Lowe's memory, and what
+ * may be left out of it.
+ *
+ * Required operations stand in a list of calls and returns, in order of time. One that gets its
+ * place in the order leaves the list. Those that may come next are called before the first return
+ * in the list; the *window*. When the list is empty, an order is found.
+ *
+ * At each place the search first takes what can be taken without choosing (settle):
+ *
+ *   - operations that change nothing and find what they ask for: in an order where they come later
+ *     they may as well come now;
+ *   - puts that nobody sees (a LIN_OTHER at a slot that is not sensitive, see lincheck_build.c)
+ *     while the slot holds LIN_OTHER anyway.
+ *
+ * Then it chooses what comes next, and leaves out:
+ *
+ *   - what has nothing to do with the operation whose return is first: of all operations before it
+ *     in an order, those that share no slot with it, directly or through others of them, may as
+ *     well come behind it. (`mask`: slots that are connected through operations of the window.)
+ *   - puts that nobody sees, one by one, in front of another blind put: all that may, come right in
+ *     front of it, where they are overwritten at once.
+ *   - an optional operation that is not used by what follows it. In an order with as few optional
+ *     operations as possible, each can be moved right in front of the next operation that shares a
+ *     slot with it; and that one reads the slot, as otherwise the order without the optional one
+ *     were as good. Among several optional ones in front of one reader those that share no slot
+ *     come in ascending order. So after an optional operation (`last`) only few may follow.
+ *   - places that were visited with no more optional operations used (lincheck_memo.c), and places
+ *     from which something cannot be found any more (lincheck_ahead.c).
+ *
+ * Each of these keeps at least one of the shortest orders, if there is an order at all.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "tests/sim/lincheck_internal.h"
+
+#define CLASS_BIT (UINT32_C(1) << 31)
+
+enum { ASK_EVERY = 1024, HEAD = 0 };
+
+enum phase { PHASE_FIRST, PHASE_WINDOW, PHASE_CLASSES, PHASE_WANTED };
+
+struct frame {
+    uint32_t trail; /* marks: how much of it belongs to this place and those above */
+    uint32_t states;
+    uint32_t low;
+    uint32_t high;
+    uint32_t set;
+    uint32_t last;
+    uint32_t first;       /* the operation whose return is first in the list */
+    uint32_t cursor;      /* event or class to be looked at next */
+    uint32_t unseen_slot; /* a put that nobody sees was chosen here */
+    uint8_t phase;
+};
+
+struct search {
+    struct lin_problem *p;
+    struct lin_memo *memo;
+    struct lin_budget *budget;
+    uint32_t *next; /* the list: event number + 1; HEAD and the end have none */
+    uint32_t *prev;
+    uint32_t *call_at; /* by operation */
+    uint32_t *return_at;
+    uint32_t end;
+    uint64_t *done; /* bits: has its place */
+    uint32_t left;
+    uint32_t low;  /* the first operation without a place */
+    uint32_t high; /* the last one with a place, or 0 */
+    uint32_t *state;
+    uint32_t *used; /* by class */
+    uint32_t set;   /* the same for the memo */
+    uint32_t last;  /* class of the optional operation that came last and was not used yet */
+    uint32_t first;
+    struct u32s trail;  /* the order: operations, and classes with CLASS_BIT */
+    struct u32s states; /* slot, what it held before */
+    struct u32s key;
+    struct frame *frames;
+    uint32_t frames_count;
+    uint32_t frames_capacity;
+    uint64_t *masks; /* slots, a row for each frame */
+    uint32_t mask_words;
+};
+
+static void search_init(struct search *s, struct lin_problem *p, struct lin_budget *budget)
+{
+    uint32_t events = p->events.count;
+
+    *s = (struct search){.p = p, .budget = budget, .last = LIN_NONE, .left = p->ops_count};
+    s->memo = memo_new(p->classes_count);
+    s->end = events + 1;
+    s->next = xcalloc((size_t) events + 2, sizeof(s->next[0]));
+    s->prev = xcalloc((size_t) events + 2, sizeof(s->prev[0]));
+    s->call_at = xcalloc((size_t) p->ops_count + 1, sizeof(s->call_at[0]));
+    s->return_at = xcalloc((size_t) p->ops_count + 1, sizeof(s->return_at[0]));
+    s->next[HEAD] = 1;
+    for (uint32_t i = 0; i < events; i++) {
+        uint32_t code = p->events.at[i];
+        s->prev[i + 1] = i;
+        s->next[i + 1] = i + 2;
+        if ((code & 1) == 0) {
+            s->call_at[code / 2] = i + 1;
+        } else {
+            s->return_at[code / 2] = i + 1;
+        }
+    }
+    s->prev[s->end] = events;
+    s->done = xcalloc((size_t) p->ops_count / 64 + 1, sizeof(s->done[0]));
+    s->state = xcalloc(p->slots, sizeof(s->state[0]));
+    for (uint32_t i = 0; i < p->slots; i++) {
+        s->state[i] = values_root(i);
+    }
+    s->used = xcalloc((size_t) p->classes_count + 1, sizeof(s->used[0]));
+    s->mask_words = p->slots > 1 ? (p->slots + 63) / 64 : 0;
+}
+
+static void search_release(struct search *s)
+{
+    memo_free(s->memo);
+    free(s->next);
+    free(s->prev);
+    free(s->call_at);
+    free(s->return_at);
+    free(s->done);
+    free(s->state);
+    free(s->used);
+    u32s_release(&s->trail);
+    u32s_release(&s->states);
+    u32s_release(&s->key);
+    free(s->frames);
+    free(s->masks);
+}
+
+/* ---- The list ---- */
+
+static void unlink_event(struct search *s, uint32_t e)
+{
+    s->next[s->prev[e]] = s->next[e];
+    s->prev[s->next[e]] = s->prev[e];
+}
+
+static void relink_event(struct search *s, uint32_t e)
+{
+    s->next[s->prev[e]] = e;
+    s->prev[s->next[e]] = e;
+}
+
+/* The operation whose call this event is; LIN_NONE: the window ends here. */
+static uint32_t called_at(const struct search *s, uint32_t e)
+{
+    uint32_t code;
+
+    if (e == s->end) {
+        return LIN_NONE;
+    }
+    code = s->p->events.at[e - 1];
+    return (code & 1) == 0 ? code / 2 : LIN_NONE;
+}
+
+/* ---- Effects ---- */
+
+static const struct lin_effect *op_effects(const struct search *s, const struct lin_op *op)
+{
+    return &s->p->effects[op->effects];
+}
+
+static bool need_holds(const struct lin_effect *e, uint32_t state)
+{
+    switch (e->need) {
+    case NEED_SAME:
+        return state == e->need_node;
+    case NEED_DIFFERENT:
+        return state != e->need_node;
+    case NEED_PRESENT:
+        return state != values_root(e->slot);
+    default:
+        return true;
+    }
+}
+
+static uint32_t result_of(const struct search *s, const struct lin_effect *e, uint32_t state)
+{
+    switch (e->act) {
+    case ACT_SET:
+        return e->set_node;
+    case ACT_APPEND:
+        return values_append(&s->p->values, state, s->p->pieces.at + e->pieces, e->pieces_count);
+    default:
+        return state;
+    }
+}
+
+static bool needs_hold(const struct search *s, const struct lin_effect *effects, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (!need_holds(&effects[i], s->state[effects[i].slot])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_blind(const struct lin_effect *e)
+{
+    return e->need == NEED_ANY && e->act == ACT_SET;
+}
+
+/* Carries the effects out. False: something will be missed for good. */
+static bool act(struct search *s, const struct lin_effect *effects, uint32_t count, bool required)
+{
+    uint32_t mark = s->states.count;
+    bool good = true;
+
+    for (uint32_t i = 0; i < count; i++) {
+        const struct lin_effect *e = &effects[i];
+        ahead_take(s->p, e, required);
+        u32s_push(&s->states, e->slot);
+        u32s_push(&s->states, s->state[e->slot]);
+        s->state[e->slot] = result_of(s, e, s->state[e->slot]);
+    }
+    for (uint32_t i = 0; i < count && good; i++) {
+        const struct lin_effect *e = &effects[i];
+        good = !ahead_hopeless(s->p, e, s->states.at[mark + 2 * i + 1], s->state[e->slot]);
+    }
+    return good;
+}
+
+/* ---- Giving an operation its place, and taking it back ---- */
+
+static void leave_list(struct search *s, uint32_t number)
+{
+    /* In this order the call's successor is right for who walks along the list. */
+    unlink_event(s, s->return_at[number]);
+    unlink_event(s, s->call_at[number]);
+    s->done[number / 64] |= UINT64_C(1) << (number % 64);
+    s->high = number > s->high ? number : s->high;
+    s->left--;
+    u32s_push(&s->trail, number);
+}
+
+static bool place_op(struct search *s, uint32_t number)
+{
+    const struct lin_op *op = &s->p->ops[number];
+
+    leave_list(s, number);
+    return act(s, op_effects(s, op), op->effects_count, true);
+}
+
+/* One that changes nothing here. */
+static void place_quietly(struct search *s, uint32_t number)
+{
+    const struct lin_op *op = &s->p->ops[number];
+
+    leave_list(s, number);
+    for (uint32_t i = 0; i < op->effects_count; i++) {
+        ahead_take(s->p, &op_effects(s, op)[i], true);
+    }
+}
+
+static bool place_class(struct search *s, uint32_t number)
+{
+    const struct lin_class *c = &s->p->classes[number];
+
+    s->used[number]++;
+    s->set = memo_set_with(s->memo, s->set, number);
+    s->last = number;
+    u32s_push(&s->trail, number | CLASS_BIT);
+    return act(s, &s->p->effects[c->effects], c->effects_count, false);
+}
+
+static void take_back_op(struct search *s, uint32_t number)
+{
+    const struct lin_op *op = &s->p->ops[number];
+
+    relink_event(s, s->call_at[number]);
+    relink_event(s, s->return_at[number]);
+    s->done[number / 64] &= ~(UINT64_C(1) << (number % 64));
+    s->left++;
+    for (uint32_t i = 0; i < op->effects_count; i++) {
+        ahead_give(s->p, &op_effects(s, op)[i], true);
+    }
+}
+
+static void take_back_class(struct search *s, uint32_t number)
+{
+    const struct lin_class *c = &s->p->classes[number];
+
+    s->used[number]--;
+    for (uint32_t i = 0; i < c->effects_count; i++) {
+        ahead_give(s->p, &s->p->effects[c->effects + i], false);
+    }
+}
+
+/* Back to the place of this frame. */
+static void back_to(struct search *s, const struct frame *f)
+{
+    while (s->trail.count > f->trail) {
+        uint32_t entry = s->trail.at[--s->trail.count];
+        if ((entry & CLASS_BIT) != 0) {
+            take_back_class(s, entry & ~CLASS_BIT);
+        } else {
+            take_back_op(s, entry);
+        }
+    }
+    while (s->states.count > f->states) {
+        s->states.count -= 2;
+        s->state[s->states.at[s->states.count]] = s->states.at[s->states.count + 1];
+    }
+    s->low = f->low;
+    s->high = f->high;
+    s->set = f->set;
+    s->last = f->last;
+    s->first = f->first;
+}
+
+/* ---- Taking without choosing ---- */
+
+/* Does the class change a slot that the effects touch? */
+static bool shares_slot(const struct search *s, const struct lin_class *c,
+                        const struct lin_effect *effects, uint32_t count)
+{
+    for (uint32_t i = 0; i < c->effects_count; i++) {
+        for (uint32_t j = 0; j < count; j++) {
+            if (s->p->effects[c->effects + i].slot == effects[j].slot) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static bool comes_quietly(const struct search *s, const struct lin_op *op)
+{
+    if (op->unseen) {
+        return s->state[op_effects(s, op)->slot] == LIN_OTHER;
+    }
+    return op->pure && needs_hold(s, op_effects(s, op), op->effects_count);
+}
+
+static void settle(struct search *s)
+{
+    uint32_t e = s->next[HEAD];
+    uint32_t number;
+
+    while ((number = called_at(s, e)) != LIN_NONE) {
+        const struct lin_op *op = &s->p->ops[number];
+        if (comes_quietly(s, op)) {
+            if (s->last != LIN_NONE && op->pure &&
+                shares_slot(s, &s->p->classes[s->last], op_effects(s, op), op->effects_count)) {
+                s->last = LIN_NONE;
+            }
+            place_quietly(s, number);
+        }
+        e = s->next[e]; /* of an event that just left, too */
+    }
+    s->first = e == s->end ? LIN_NONE : s->p->events.at[e - 1] / 2;
+    while (s->low < s->p->ops_count && (s->done[s->low / 64] >> (s->low % 64) & 1) != 0) {
+        s->low++;
+    }
+}
+
+/* Puts that nobody sees, right in front of a blind one at their slot. */
+static void take_unseen(struct search *s, const struct lin_effect *blind, uint32_t except)
+{
+    uint32_t e = s->next[HEAD];
+    uint32_t number;
+
+    if (s->p->sensitive[blind->slot]) {
+        return;
+    }
+    while ((number = called_at(s, e)) != LIN_NONE) {
+        const struct lin_op *op = &s->p->ops[number];
+        if (op->unseen && number != except && op_effects(s, op)->slot == blind->slot) {
+            place_quietly(s, number);
+        }
+        e = s->next[e];
+    }
+}
+
+/* ---- What may come next ---- */
+
+static uint64_t *mask_of(const struct search *s, const struct frame *f)
+{
+    return s->masks + (size_t) (f - s->frames) * s->mask_words;
+}
+
+static bool in_mask(const struct search *s, const struct frame *f, uint32_t slot)
+{
+    return s->mask_words == 0 || (mask_of(s, f)[slot / 64] >> (slot % 64) & 1) != 0;
+}
+
+/* Adds the slots of an operation of which one is in the mask. True if that changed it. */
+static bool mask_connect(const struct search *s, const struct frame *f,
+                         const struct lin_effect *effects, uint32_t count, bool anyway)
+{
+    bool touches = anyway;
+    bool changed = false;
+
+    for (uint32_t i = 0; i < count && !touches; i++) {
+        touches = in_mask(s, f, effects[i].slot);
+    }
+    for (uint32_t i = 0; i < count && touches; i++) {
+        if (!in_mask(s, f, effects[i].slot)) {
+            mask_of(s, f)[effects[i].slot / 64] |= UINT64_C(1) << (effects[i].slot % 64);
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+static bool class_available(const struct search *s, const struct frame *f, uint32_t number)
+{
+    const struct lin_class *c = &s->p->classes[number];
+
+    return s->used[number] < c->members_count &&
+           s->p->members[c->members + s->used[number]].call_ns <= s->p->ops[f->first].return_ns;
+}
+
+static void make_mask(const struct search *s, const struct frame *f)
+{
+    const struct lin_op *first = &s->p->ops[f->first];
+    bool changed = true;
+
+    if (s->mask_words == 0) {
+        return;
+    }
+    memset(mask_of(s, f), 0, s->mask_words * sizeof(uint64_t));
+    (void) mask_connect(s, f, op_effects(s, first), first->effects_count, true);
+    if (s->last != LIN_NONE) {
+        /* It is behind us, but whoever uses it belongs to what matters here because it did. */
+        const struct lin_class *last = &s->p->classes[s->last];
+        (void) mask_connect(s, f, &s->p->effects[last->effects], last->effects_count, true);
+    }
+    while (changed) {
+        uint32_t number;
+        changed = false;
+        for (uint32_t e = s->next[HEAD]; (number = called_at(s, e)) != LIN_NONE; e = s->next[e]) {
+            const struct lin_op *op = &s->p->ops[number];
+            if (op->effects_count > 1 &&
+                mask_connect(s, f, op_effects(s, op), op->effects_count, false)) {
+                changed = true;
+            }
+        }
+        for (uint32_t i = 0; i < s->p->multi.count; i++) {
+            const struct lin_class *c = &s->p->classes[s->p->multi.at[i]];
+            if (class_available(s, f, s->p->multi.at[i]) &&
+                mask_connect(s, f, &s->p->effects[c->effects], c->effects_count, false)) {
+                changed = true;
+            }
+        }
+    }
+}
+
+/* After an optional operation that was not used yet: may these effects come? */
+static bool may_follow(const struct search *s, const struct lin_effect *effects, uint32_t count,
+                       uint32_t class)
+{
+    const struct lin_class *last;
+
+    if (s->last == LIN_NONE) {
+        return true;
+    }
+    last = &s->p->classes[s->last];
+    if (!shares_slot(s, last, effects, count)) {
+        return class != LIN_NONE && class > s->last;
+    }
+    if (last->effects_count > 1) {
+        return true;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (effects[i].slot == s->p->effects[last->effects].slot) {
+            return !is_blind(&effects[i]);
+        }
+    }
+    return false;
+}
+
+static bool may_place(const struct search *s, struct frame *f, uint32_t number)
+{
+    const struct lin_op *op = &s->p->ops[number];
+    const struct lin_effect *effects = op_effects(s, op);
+
+    /* The mask has all slots of an operation of the window, or none. */
+    if (!in_mask(s, f, effects->slot) || !needs_hold(s, effects, op->effects_count) ||
+        !may_follow(s, effects, op->effects_count, LIN_NONE)) {
+        return false;
+    }
+    if (op->unseen) {
+        if (f->unseen_slot == effects->slot) {
+            return false;
+        }
+        f->unseen_slot = effects->slot;
+    }
+    return true;
+}
+
+/* At a single slot: would anything in the window or any class read what this class leaves? What is
+ * useful only because it was not there before is left to another. */
+static bool somebody_reads(const struct search *s, uint32_t after)
+{
+    uint32_t state = s->state[0];
+    uint32_t number;
+
+    for (uint32_t e = s->next[HEAD]; (number = called_at(s, e)) != LIN_NONE; e = s->next[e]) {
+        const struct lin_effect *x = op_effects(s, &s->p->ops[number]);
+        if (is_blind(x) || !need_holds(x, after)) {
+            continue;
+        }
+        /* A del finds any value as good as another. */
+        if (x->need != NEED_PRESENT || state == values_root(0)) {
+            return true;
+        }
+    }
+    for (uint32_t i = 0; i < s->p->reading.count; i++) {
+        const struct lin_effect *x = &s->p->effects[s->p->classes[s->p->reading.at[i]].effects];
+        if (need_holds(x, after)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool may_use(const struct search *s, const struct frame *f, uint32_t number)
+{
+    const struct lin_class *c = &s->p->classes[number];
+    const struct lin_effect *effects = &s->p->effects[c->effects];
+    bool changes = false;
+
+    if (!class_available(s, f, number) || !in_mask(s, f, effects->slot) ||
+        !needs_hold(s, effects, c->effects_count) ||
+        !may_follow(s, effects, c->effects_count, number)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < c->effects_count && !changes; i++) {
+        changes = result_of(s, &effects[i], s->state[effects[i].slot]) != s->state[effects[i].slot];
+    }
+    return changes && (s->p->slots > 1 || somebody_reads(s, result_of(s, effects, s->state[0])));
+}
+
+/* Can only those classes be of use that set the very value somebody in the window asks for? */
+static bool only_wanted_values(const struct search *s)
+{
+    uint32_t number;
+
+    if (s->p->slots > 1 || s->p->reading.count > 0) {
+        return false;
+    }
+    for (uint32_t e = s->next[HEAD]; (number = called_at(s, e)) != LIN_NONE; e = s->next[e]) {
+        const struct lin_effect *x = op_effects(s, &s->p->ops[number]);
+        if (x->need != NEED_SAME && !is_blind(x)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool next_op(const struct search *s, struct frame *f, uint32_t *ret)
+{
+    uint32_t number;
+
+    while ((number = called_at(s, f->cursor)) != LIN_NONE) {
+        f->cursor = s->next[f->cursor];
+        if (number != f->first && may_place(s, f, number)) {
+            *ret = number;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool next_class(const struct search *s, struct frame *f, uint32_t *ret)
+{
+    while (f->cursor < s->p->classes_count) {
+        uint32_t number = f->cursor++;
+        if (may_use(s, f, number)) {
+            *ret = number | CLASS_BIT;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool next_wanted(const struct search *s, struct frame *f, uint32_t *ret)
+{
+    uint32_t number;
+
+    while ((number = called_at(s, f->cursor)) != LIN_NONE) {
+        const struct lin_effect *x = op_effects(s, &s->p->ops[number]);
+        uint32_t class = x->need == NEED_SAME ? s->p->setter[x->need_node] : LIN_NONE;
+        f->cursor = s->next[f->cursor];
+        if (class != LIN_NONE && may_use(s, f, class)) {
+            *ret = class | CLASS_BIT;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The next thing to try at this place; false: all was tried. */
+static bool next_choice(const struct search *s, struct frame *f, uint32_t *ret)
+{
+    if (f->phase == PHASE_FIRST) {
+        f->phase = PHASE_WINDOW;
+        f->cursor = s->next[HEAD];
+        if (may_place(s, f, f->first)) {
+            *ret = f->first;
+            return true;
+        }
+    }
+    if (f->phase == PHASE_WINDOW) {
+        bool wanted;
+        if (next_op(s, f, ret)) {
+            return true;
+        }
+        wanted = only_wanted_values(s);
+        f->phase = wanted ? PHASE_WANTED : PHASE_CLASSES;
+        f->cursor = wanted ? s->next[HEAD] : 0;
+    }
+    return f->phase == PHASE_WANTED ? next_wanted(s, f, ret) : next_class(s, f, ret);
+}
+
+/* ---- The search ---- */
+
+/* What tells places apart, but for the optional operations used. Operations below `low` have their
+ * places, those above `high` have none. */
+static void make_key(struct search *s)
+{
+    uint32_t from = s->low / 64;
+    uint32_t to = s->high / 64 > from ? s->high / 64 : from;
+
+    s->key.count = 0;
+    u32s_push(&s->key, s->last);
+    for (uint32_t i = 0; i < s->p->slots; i++) {
+        u32s_push(&s->key, s->state[i]);
+    }
+    u32s_push(&s->key, from);
+    for (uint32_t i = from; i <= to; i++) {
+        u32s_push(&s->key, (uint32_t) s->done[i]);
+        u32s_push(&s->key, (uint32_t) (s->done[i] >> 32));
+    }
+}
+
+/* Is this place worth a visit? */
+static bool is_new(struct search *s)
+{
+    make_key(s);
+    if (s->last != LIN_NONE) {
+        /* Where anything may follow, all can be reached that can be reached from here. */
+        s->key.at[0] = LIN_NONE;
+        if (memo_visited(s->memo, s->key.at, s->key.count, s->set, false)) {
+            return false;
+        }
+        s->key.at[0] = s->last;
+    }
+    return !memo_visited(s->memo, s->key.at, s->key.count, s->set, true);
+}
+
+static void push_frame(struct search *s)
+{
+    struct frame *f;
+
+    if (s->frames_count == s->frames_capacity) {
+        s->frames_capacity = s->frames_capacity == 0 ? 64 : 2 * s->frames_capacity;
+        s->frames = xrealloc(s->frames, s->frames_capacity * sizeof(s->frames[0]));
+        s->masks = xrealloc(s->masks,
+                            (size_t) s->frames_capacity * s->mask_words * sizeof(s->masks[0]) + 1);
+    }
+    f = &s->frames[s->frames_count++];
+    *f = (struct frame){.trail = s->trail.count,
+                        .states = s->states.count,
+                        .low = s->low,
+                        .high = s->high,
+                        .set = s->set,
+                        .last = s->last,
+                        .first = s->first,
+                        .unseen_slot = LIN_NONE,
+                        .phase = PHASE_FIRST};
+    make_mask(s, f);
+}
+
+/* Makes a choice. True: it led to a place worth a visit. */
+static bool try_choice(struct search *s, uint32_t choice)
+{
+    bool is_class = (choice & CLASS_BIT) != 0;
+    uint32_t number = choice & ~CLASS_BIT;
+    const struct lin_effect *effects =
+        &s->p->effects[is_class ? s->p->classes[number].effects : s->p->ops[number].effects];
+    uint32_t count =
+        is_class ? s->p->classes[number].effects_count : s->p->ops[number].effects_count;
+
+    if (count == 1 && is_blind(effects)) {
+        take_unseen(s, effects, is_class ? LIN_NONE : number);
+    }
+    if (!is_class) {
+        s->last = LIN_NONE;
+    }
+    if (is_class ? !place_class(s, number) : !place_op(s, number)) {
+        return false;
+    }
+    settle(s);
+    return s->left == 0 || is_new(s);
+}
+
+static bool spend(struct search *s)
+{
+    struct lin_budget *b = s->budget;
+
+    b->steps++;
+    if (b->steps_max != 0 && b->steps > b->steps_max) {
+        b->over = true;
+    }
+    if (b->give_up != NULL && b->steps % ASK_EVERY == 0 && b->give_up(b->ctx)) {
+        b->over = true;
+    }
+    if (memo_full(s->memo)) {
+        b->over = true;
+        b->memory = true;
+    }
+    return !b->over;
+}
+
+static enum lincheck_verdict search_run(struct search *s)
+{
+    if (ahead_hopeless_start(s->p)) {
+        return LINCHECK_WRONG;
+    }
+    settle(s);
+    if (s->left == 0) {
+        return LINCHECK_OK;
+    }
+    push_frame(s);
+    while (s->frames_count > 0) {
+        struct frame *f = &s->frames[s->frames_count - 1];
+        uint32_t choice = 0;
+        if (!next_choice(s, f, &choice)) {
+            s->frames_count--;
+            if (s->frames_count > 0) {
+                back_to(s, &s->frames[s->frames_count - 1]);
+            }
+            continue;
+        }
+        if (!spend(s)) {
+            return LINCHECK_GAVE_UP;
+        }
+        if (!try_choice(s, choice)) {
+            back_to(s, f);
+            continue;
+        }
+        if (s->left == 0) {
+            return LINCHECK_OK;
+        }
+        push_frame(s);
+    }
+    return LINCHECK_WRONG;
+}
+
+enum lincheck_verdict lin_search(struct lin_problem *p, struct lin_budget *budget,
+                                 struct u32s *ret_order)
+{
+    struct search s;
+    enum lincheck_verdict verdict;
+
+    search_init(&s, p, budget);
+    verdict = search_run(&s);
+    if (verdict == LINCHECK_OK) {
+        memset(s.used, 0, p->classes_count * sizeof(s.used[0]));
+        ret_order->count = 0;
+        for (uint32_t i = 0; i < s.trail.count; i++) {
+            uint32_t number = s.trail.at[i] & ~CLASS_BIT;
+            bool is_class = (s.trail.at[i] & CLASS_BIT) != 0;
+            u32s_push(ret_order,
+                      is_class ? p->members[p->classes[number].members + s.used[number]++].number
+                               : p->ops[number].number);
+        }
+    }
+    search_release(&s);
+    return verdict;
+}
