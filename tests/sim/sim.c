@@ -175,6 +175,9 @@ static void step(struct sim *sim)
     case EVENT_STEP:
         sim_fault_step(sim, &sim->scenario->steps[event.node]);
         break;
+    case EVENT_START:
+        sim_node_start(sim, &sim->nodes[event.node]);
+        break;
     default:
         sim_node_event(sim, &event); /* may put it off, and takes the object then */
         break;

@@ -405,8 +405,7 @@ static void check_order(struct sim *sim, struct client *c, const struct node *n,
 {
     struct replica_status status;
     bool good = changed ? revision > c->op.floor_revision : revision >= c->op.floor_revision;
-    /* A write that was tried again may have been applied long before this call. */
-    if (!good && !(sim_op_writes(&c->op) && c->op.attempts > 1)) {
+    if (!good) {
         sim_fail(sim, changed ? "K4" : "R9",
                  "client %u was answered by node %u at revision %" PRId64
                  "; before it asked, %" PRId64 " was known",

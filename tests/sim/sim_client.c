@@ -222,6 +222,7 @@ static bool may_retry(const struct sim *sim, struct client *c)
 
 void sim_client_over(struct sim *sim, struct client *c, int err)
 {
+    c->last_err = err;
     if (err == OK) {
         c->answered++;
         c->again = false;
@@ -264,8 +265,10 @@ static void call(struct sim *sim, struct client *c, struct node *n)
         sim_client_over(sim, c, ERR_UNREACHABLE);
         return;
     }
-    c->op.floor = observer_invoked(sim->observer);
-    c->op.floor_revision = sim->revision_floor;
+    if (c->op.attempts == 1 || !sim_op_writes(&c->op)) { /* an earlier attempt may be answered */
+        c->op.floor = observer_invoked(sim->observer);
+        c->op.floor_revision = sim->revision_floor;
+    }
     c->call = (uint64_t) c->id << 40 | ++sim->call_number;
     c->state = CLIENT_WAITS;
     sim_count(sim, COUNT_CALLS);
@@ -328,7 +331,9 @@ void sim_client_reply(struct sim *sim, struct node *n, const struct replica_repl
 {
     struct client *c = &sim->clients[reply->call >> 40];
     if (c->call == reply->call && c->state == CLIENT_WAITS) {
-        if (reply->err != OK) {
+        if (reply->err == ERR_COMPACTED && c->op.kind == SIM_OP_COMPACT) {
+            sim_client_over(sim, c, OK); /* somebody else did, that far or further */
+        } else if (reply->err != OK) {
             sim_client_over(sim, c, reply->err);
         } else if (sim_call_answer(sim, c, n, reply->result)) {
             sim_client_over(sim, c, OK);

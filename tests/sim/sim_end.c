@@ -97,6 +97,7 @@ static void end_safety(struct sim *sim)
     uint64_t patience = elections(sim, SETTLE_ELECTIONS) + 4 * sim->scenario->timeout_us;
     const struct sim_step heal = {.kind = STEP_HEAL};
     sim->clients_stop = true;
+    sim->healed = true;
     sim_fault_step(sim, &heal);
     for (uint32_t i = 1; i <= sim->scenario->nodes; i++) {
         sim_fault_heal_node(sim, &sim->nodes[i]);
@@ -158,6 +159,7 @@ static void end_liveness(struct sim *sim)
 {
     uint64_t begin = sim->now_us;
     uint64_t answered[SIM_CLIENTS_MAX];
+    sim->healed = true;
     heal_core(sim);
     (void) sim_run_until(sim, begin + elections(sim, GRACE_ELECTIONS), NULL);
     to_the_core(sim);
@@ -173,8 +175,11 @@ static void end_liveness(struct sim *sim)
     sim->result->settle_us = sim->now_us - begin;
     for (uint32_t i = 0; i < sim->scenario->clients; i++) {
         if (sim->clients[i].answered == answered[i]) {
-            sim_fail(sim, "R11", "client %u had no call answered for %" PRIu64 " us", i,
-                     elections(sim, STRICT_ELECTIONS));
+            sim_fail(sim, "R11",
+                     "client %u had no call answered for %" PRIu64
+                     " us; the last one, to node %u: %s",
+                     i, elections(sim, STRICT_ELECTIONS), sim->clients[i].node,
+                     err_name(sim->clients[i].last_err));
         }
     }
     leaders = observer_leader_changes(sim->observer) - leaders;

@@ -33,6 +33,7 @@ enum event_kind {
     EVENT_FETCH,
     EVENT_CLIENT, /* a client goes on, or gives a call up */
     EVENT_STEP,   /* of the scenario; node = its number */
+    EVENT_START,  /* a node is started again */
 };
 
 struct event {
@@ -161,6 +162,7 @@ struct client {
     uint32_t local_node;
     int64_t local_revision;
     uint64_t answered; /* OK answers */
+    int last_err;      /* of its last call */
     uint32_t finals;   /* reads of the end still to make */
 };
 
@@ -184,6 +186,7 @@ struct sim {
     struct history *history;
     bool history_owned;
     bool clients_stop;     /* no new operations */
+    bool healed;           /* the faults are over: a node that stops is started again */
     bool strict;           /* end of a liveness run: every call must be answered */
     uint64_t strict_calls; /* answered meanwhile */
     uint64_t client_names;

@@ -11,7 +11,8 @@
 
 enum {
     TAKES_MAX = 4,
-    TURN_US = 20, /* until a replica with more work gets its next turn */
+    TURN_US = 20,        /* until a replica with more work gets its next turn */
+    RESTART_US = 100000, /* when the faults are over: until a node that stopped is up again */
     CLUSTER_ID = 4711,
     ERROR_MAX = 1024,
 };
@@ -289,6 +290,11 @@ static void judge(struct sim *sim, struct node *n, int err, const char *where, c
         sim_count(sim, COUNT_STOPS);
         n->state = NODE_DOWN;
         n->failing = false;
+        if (sim->healed) {
+            sim_push(sim, (struct event){.time_us = sim->now_us + RESTART_US,
+                                         .kind = EVENT_START,
+                                         .node = n->id});
+        }
     } else {
         const char *property = err == ERR_DIVERGED ? "R5" : err == ERR_CORRUPT ? "D4" : "";
         sim_fail(sim, property, "node %u ended at %s without a reason: %s %s", n->id, where,
