@@ -1,6 +1,7 @@
 /*
  * store_impl.h - for authors of store implementations: the part of a store and of an iterator that
- * all have. Only kv/store_*.c, store.c and the log stores include it.
+ * all have. Only kv/store_*.c, store.c, the log stores and the model disk of the simulator include
+ * it.
  */
 #ifndef SYNOD_KV_STORE_IMPL_H
 #define SYNOD_KV_STORE_IMPL_H

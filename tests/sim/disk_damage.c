@@ -23,7 +23,7 @@
 
 enum {
     ROW_OVERHEAD = 11,     /* lengths and sequence of a row in a table */
-    ROWS_PER_INDEX = 30,   /* bytes in the index for a block */
+    INDEX_ENTRY_SIZE = 30, /* bytes in the index for a block */
     FOOTER_SIZE = 48 + 13, /* with the empty meta index before it */
     COMPACT_TABLES = 8,    /* new tables until old ones are merged, at most */
 };
@@ -203,8 +203,10 @@ static bool flip_table(struct sim_db *db)
         return false;
     }
     uint64_t data = f->tables.bytes + f->tables.rows * ROW_OVERHEAD;
-    uint64_t index = (data / SIM_TABLE_BLOCK + 1) * ROWS_PER_INDEX;
-    uint64_t at = rng_below(rng, data + index + FOOTER_SIZE);
+    uint64_t index = (data / SIM_TABLE_BLOCK + 1) * INDEX_ENTRY_SIZE;
+    /* Index and footer oftener than their size would have it. */
+    uint64_t at =
+        rng_chance(rng, 1, 10) ? data + rng_below(rng, index + FOOTER_SIZE) : rng_below(rng, data);
     uint64_t wait = rng_between(rng, 1, COMPACT_TABLES);
     bool padding = at >= data + index && rng_chance(rng, 1, 2);
     if (padding) {

@@ -104,6 +104,29 @@ static void test_disk_torn_record_is_dropped(void **state)
     assert_true(torn > SEEDS / 10);
 }
 
+/* Fewer bytes than a header are left at the end of a block: what is there is no record. */
+static void test_disk_padding_is_no_torn_end(void **state)
+{
+    (void) state;
+    struct rig *r = rig_new(1, 1 << 20);
+    rig_open(r, rig_state, true);
+    const size_t overhead = SIM_WAL_HEADER + 12 + 1 + 1 + 4 + 3; /* of a record with one row */
+    assert_int_equal(rig_put(r, 0, SIM_WAL_BLOCK - overhead - 3, true), OK);
+    assert_int_equal(rig_put(r, 1, RIG_VALUE_SIZE, false), OK);
+    struct sim_wal *w = sim_files_wal(&sim_disk_db(r->disk, SIM_FILE_STATE)->files);
+    assert_int_equal(sim_wal_whole(w), SIM_WAL_BLOCK + overhead - 2 + RIG_VALUE_SIZE);
+    assert_int_equal(sim_wal_cut(w, SIM_WAL_BLOCK + 1), 1);
+    assert_int_equal(sim_wal_whole(w), SIM_WAL_BLOCK - 3);
+    assert_true(sim_wal_torn(w));
+    assert_int_equal(sim_wal_cut(w, SIM_WAL_BLOCK), 0);
+    assert_false(sim_wal_torn(w));
+    assert_int_equal(sim_wal_cut(w, SIM_WAL_BLOCK - 1), 0);
+    assert_true(sim_wal_torn(w)); /* A writer pads whole blocks only. */
+    assert_int_equal(sim_wal_cut(w, SIM_WAL_BLOCK - 3), 0);
+    assert_false(sim_wal_torn(w));
+    rig_free(r);
+}
+
 static void test_disk_dead_store_gives_errors(void **state)
 {
     (void) state;
@@ -481,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_disk_unsynced_write_survives_kill_and_may_go_in_crash),
         cmocka_unit_test(test_disk_crash_after_kill_takes_unsynced),
         cmocka_unit_test(test_disk_torn_record_is_dropped),
+        cmocka_unit_test(test_disk_padding_is_no_torn_end),
         cmocka_unit_test(test_disk_dead_store_gives_errors),
         cmocka_unit_test(test_disk_mixed_writes_leave_holes),
         cmocka_unit_test(test_disk_synced_writes_are_a_prefix_with_all_acknowledged),
