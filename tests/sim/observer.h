@@ -67,8 +67,10 @@ void observer_send(struct observer *o, uint32_t node, const struct message *m);
  * replica_write gets. */
 void observer_submit(struct observer *o, uint8_t tag, struct bytes request);
 
-/* Client calls (R9, D1): at the invocation, and when a node answers OK. Of local reads nothing is
- * due: floor 0. applied: the answering node's applied index at that moment. */
+/* Client calls: at the invocation, and when a node answers OK. Reads reflect the floor (R9), but of
+ * local ones nothing is due: floor 0. Writes are held by a quorum (D1); the floor is not asked of
+ * them, because the answer to one that is tried again may be that of its first try. applied: the
+ * answering node's applied index at that moment. */
 uint64_t observer_invoked(struct observer *o); /* a floor, to be given back */
 void observer_answered(struct observer *o, uint32_t node, uint64_t floor, uint64_t applied,
                        bool write);
