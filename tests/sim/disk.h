@@ -95,7 +95,9 @@ struct sim_disk_counts {
     uint64_t lost_records; /* un-synced ones that a crash took */
     uint64_t lost_holes;   /* of these: with a later one of the same database surviving */
     uint64_t torn_records; /* cut inside a record */
-    uint64_t failed_writes, failed_syncs, partial_appends;
+    uint64_t failed_writes, failed_syncs;
+    uint64_t no_space_writes; /* of failed_writes: ENOSPC */
+    uint64_t partial_appends; /* of failed_writes: left a part of a batch; EIO may, ENOSPC does */
     uint64_t flips, lost_files, wipes, restores;
     uint64_t silent_losses; /* of lost files: those with records that no check can miss */
     uint64_t refused_opens; /* for damage */

@@ -85,6 +85,7 @@ static int make_calls(struct sim_disk *d)
 {
     int rc = sim_disk_call(d, SIM_CALL_WRITE);
     d->counts.failed_writes += rc != OK ? 1 : 0;
+    d->counts.no_space_writes += rc == ERR_NO_SPACE ? 1 : 0;
     if (rc != OK) {
         return rc;
     }
@@ -257,6 +258,7 @@ static void append_failed(struct sim_disk *d, struct sim_wal *w, struct sim_reco
     uint64_t size = sim_wal_end(w->size, record->payload) - w->size;
     uint64_t way = rc == ERR_NO_SPACE ? 0 : rng_below(&d->rng, 3);
     d->counts.failed_writes++;
+    d->counts.no_space_writes += rc == ERR_NO_SPACE ? 1 : 0;
     if (way == 2) {
         sim_wal_append(w, record);
         return;

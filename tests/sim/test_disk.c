@@ -379,6 +379,7 @@ static void failed_write(enum sim_disk_call call, int err, bool *ret_lost, bool 
     assert_int_equal(rig_reopen_rows(r, rig_state), 7);
     assert_int_equal(rig_counts(r).failed_writes, call == SIM_CALL_WRITE ? 1 : 0);
     assert_int_equal(rig_counts(r).failed_syncs, call == SIM_CALL_SYNC ? 1 : 0);
+    assert_int_equal(rig_counts(r).no_space_writes, err == ERR_NO_SPACE ? 1 : 0);
     assert_true(err == ERR_IO || call == SIM_CALL_SYNC || rig_counts(r).partial_appends == 1);
     rig_free(r);
 }
