@@ -84,7 +84,8 @@ bool sim_disk_flip(struct sim_disk *d, enum sim_file file);
 bool sim_disk_lose(struct sim_disk *d, enum sim_file file);
 void sim_disk_wipe(struct sim_disk *d);
 
-/* The synced image, kept and put back (no store open). The disk owns nothing of it. */
+/* The synced image, kept (stores may be open) and put back (none may be live). The caller frees
+ * it, also after the disk. */
 struct sim_disk_image *sim_disk_save(struct sim_disk *d);
 void sim_disk_restore(struct sim_disk *d, const struct sim_disk_image *image);
 void sim_disk_image_free(struct sim_disk_image *image);
@@ -99,7 +100,7 @@ struct sim_disk_counts {
     uint64_t no_space_writes; /* of failed_writes: ENOSPC */
     uint64_t partial_appends; /* of failed_writes: left a part of a batch; EIO may, ENOSPC does */
     uint64_t flips, lost_files, wipes, restores;
-    uint64_t silent_losses; /* of lost files: those with records that no check can miss */
+    uint64_t silent_losses; /* of lost files: whose records no check misses */
     uint64_t refused_opens; /* for damage */
     uint64_t corrupt_reads; /* for damage, also of a compaction */
 };
