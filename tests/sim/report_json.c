@@ -2,87 +2,103 @@
  * report_json.c - a sweep as one JSON object: see report.h.
  */
 #include <inttypes.h>
-#include <jansson.h>
 #include <string.h>
 
+#include "base/mem.h"
+#include "kv/cli_json.h"
 #include "tests/sim/report.h"
 
-/* Numbers above 2^63 do not occur but in hashes, which go as text. */
-static json_t *number(uint64_t value)
+enum { TEXT_MAX = 16 * 1024 * 1024 };
+
+static void put_text(struct json *j, const char *key, const char *text)
 {
-    return json_integer((json_int_t) value);
+    json_text(j, key, bytes_str(text));
 }
 
-static json_t *hash_text(uint64_t hash)
+static void put_hash(struct json *j, const char *key, uint64_t hash)
 {
-    return json_sprintf("%016" PRIx64, hash);
+    char text[32];
+
+    (void) snprintf(text, sizeof(text), "%016" PRIx64, hash);
+    put_text(j, key, text);
 }
 
-static json_t *engine_object(const struct sweep_totals *t, const char *name)
+static void put_engine(struct json *j, const struct sweep_totals *t, const char *name)
 {
-    json_t *counts = json_object();
-    json_t *marks = json_object();
-    json_t *object = json_object();
-
+    json_object(j, NULL);
+    put_text(j, "engine", name);
+    json_u64(j, "runs", t->runs);
+    json_u64(j, "red", t->red);
+    json_u64(j, "virtual_us", t->virtual_us);
+    json_u64(j, "cpu_us", t->cpu_us);
+    json_u64(j, "longest_gap_us", t->gap_us);
+    json_u64(j, "longest_end_us", t->settle_us);
+    put_hash(j, "trace_hash", t->hash);
+    json_object(j, "counts");
     for (uint32_t i = 0; i < SIM_COUNTS; i++) {
-        (void) json_object_set_new(counts, sim_count_text(i), number(t->counts[i]));
+        json_u64(j, sim_count_text(i), t->counts[i]);
     }
+    json_end_object(j);
+    json_object(j, "marks");
     for (uint32_t i = 0; i < MARKS; i++) {
-        (void) json_object_set_new(marks, mark_name(i), number(t->marks[i]));
+        json_u64(j, mark_name(i), t->marks[i]);
     }
-    (void) json_object_set_new(object, "engine", json_string(name));
-    (void) json_object_set_new(object, "runs", number(t->runs));
-    (void) json_object_set_new(object, "red", number(t->red));
-    (void) json_object_set_new(object, "virtual_us", number(t->virtual_us));
-    (void) json_object_set_new(object, "cpu_us", number(t->cpu_us));
-    (void) json_object_set_new(object, "longest_gap_us", number(t->gap_us));
-    (void) json_object_set_new(object, "longest_end_us", number(t->settle_us));
-    (void) json_object_set_new(object, "trace_hash", hash_text(t->hash));
-    (void) json_object_set_new(object, "counts", counts);
-    (void) json_object_set_new(object, "marks", marks);
-    return object;
+    json_end_object(j);
+    json_end_object(j);
 }
 
-static json_t *red_object(const struct sweep *s, const struct sweep_red *r)
+static void put_red(struct json *j, const struct sweep *s, const struct sweep_red *r)
 {
-    json_t *object = json_object();
-    /* A text is cut at its limit, perhaps inside of a character. */
-    json_t *text = json_string(r->text);
+    char seed[64];
 
-    (void) json_object_set_new(object, "seed",
-                               json_sprintf("%s:%" PRIu64,
-                                            engine_name(sweep_job_engine(s->options, r->job)),
-                                            sweep_job_seed(s->options, r->job)));
-    (void) json_object_set_new(object, "property", json_string(r->property));
-    (void) json_object_set_new(object, "at_us", number(r->at_us));
-    (void) json_object_set_new(object, "text", text != NULL ? text : json_string("?"));
-    return object;
+    (void) snprintf(seed, sizeof(seed), "%s:%" PRIu64,
+                    engine_name(sweep_job_engine(s->options, r->job)),
+                    sweep_job_seed(s->options, r->job));
+    json_object(j, NULL);
+    put_text(j, "seed", seed);
+    put_text(j, "property", r->property);
+    json_u64(j, "at_us", r->at_us);
+    put_text(j, "text", r->text);
+    json_end_object(j);
+}
+
+static void put_sweep(struct json *j, const struct sweep *s, uint32_t unreached)
+{
+    json_object(j, NULL);
+    put_text(j, "build", s->options->build);
+    json_u64(j, "from", s->options->from);
+    json_u64(j, "runs", s->runs);
+    json_u64(j, "red", s->red);
+    json_u64(j, "unreached", unreached);
+    json_bool(j, "interrupted", s->interrupted);
+    json_u64(j, "real_us", sweep_elapsed(s));
+    json_array(j, "engines");
+    for (uint32_t e = 0; e < s->options->engines_count; e++) {
+        put_engine(j, &s->totals[e], engine_name(s->options->engines[e]));
+    }
+    json_end_array(j);
+    json_array(j, "reds");
+    for (uint32_t i = 0; i < s->reds_count; i++) {
+        put_red(j, s, &s->reds[i]);
+    }
+    json_end_array(j);
+    json_end_object(j);
 }
 
 int report_json(const char *path, const struct sweep *s, uint32_t unreached)
 {
-    json_t *root = json_object();
-    json_t *engines = json_array();
-    json_t *reds = json_array();
-    int result;
+    struct buf text;
+    struct json j = {.out = &text};
+    FILE *f = fopen(path, "w");
+    bool good;
 
-    for (uint32_t e = 0; e < s->options->engines_count; e++) {
-        (void) json_array_append_new(engines, engine_object(&s->totals[e],
-                                                            engine_name(s->options->engines[e])));
+    if (f == NULL) {
+        return ERR_IO;
     }
-    for (uint32_t i = 0; i < s->reds_count; i++) {
-        (void) json_array_append_new(reds, red_object(s, &s->reds[i]));
-    }
-    (void) json_object_set_new(root, "build", json_string(s->options->build));
-    (void) json_object_set_new(root, "from", number(s->options->from));
-    (void) json_object_set_new(root, "runs", number(s->runs));
-    (void) json_object_set_new(root, "red", number(s->red));
-    (void) json_object_set_new(root, "unreached", number(unreached));
-    (void) json_object_set_new(root, "interrupted", json_boolean(s->interrupted));
-    (void) json_object_set_new(root, "real_us", number(sweep_elapsed(s)));
-    (void) json_object_set_new(root, "engines", engines);
-    (void) json_object_set_new(root, "reds", reds);
-    result = json_dump_file(root, path, JSON_INDENT(2));
-    json_decref(root);
-    return result == 0 ? OK : ERR_IO;
+    buf_init(&text, TEXT_MAX);
+    put_sweep(&j, s, unreached);
+    good = fwrite(text.data, 1, text.size, f) == text.size && fputc('\n', f) != EOF;
+    good = fclose(f) == 0 && good;
+    buf_release(&text);
+    return good ? OK : ERR_IO;
 }
