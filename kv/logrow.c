@@ -177,6 +177,21 @@ int logrow_get_written(struct bytes row, uint64_t *ret_written)
     return OK;
 }
 
+void logrow_put_stale(uint8_t row[LOGROW_STALE_SIZE], uint64_t seen)
+{
+    enc_put_u64(row + 4, seen);
+    row_seal(LOGROW_STALE, 0, row, LOGROW_STALE_SIZE);
+}
+
+int logrow_get_stale(struct bytes row, uint64_t *ret_seen)
+{
+    if (row.size != LOGROW_STALE_SIZE || !row_sound(LOGROW_STALE, 0, row, row.size)) {
+        return ERR_CORRUPT;
+    }
+    *ret_seen = enc_get_u64(row.data + 4);
+    return OK;
+}
+
 size_t logrow_put_identity(uint8_t row[LOGROW_IDENTITY_SIZE_MAX], const struct identity *identity)
 {
     ASSERT(identity->members_count <= NODES_MAX);

@@ -25,6 +25,7 @@ enum {
     LOGROW_TRIMMED_SIZE = LOGROW_CRC_SIZE + 8 + 8 + 8 + 8,
     LOGROW_PROMISE_SIZE = LOGROW_CRC_SIZE + 8,
     LOGROW_WRITTEN_SIZE = LOGROW_CRC_SIZE + 8,
+    LOGROW_STALE_SIZE = LOGROW_CRC_SIZE + 8,
     LOGROW_IDENTITY_HEAD_SIZE = LOGROW_CRC_SIZE + 8 + 4 + 8 + 4 + 1 + 4,
     LOGROW_IDENTITY_SIZE_MAX = LOGROW_IDENTITY_HEAD_SIZE + 4 * NODES_MAX,
 };
@@ -36,6 +37,7 @@ enum logrow_tag {
     LOGROW_IDENTITY = 'i',
     LOGROW_INCARNATION = 'n',
     LOGROW_PROMISE = 'p',
+    LOGROW_STALE = 's',
     LOGROW_TRIMMED = 't',
     LOGROW_WRITTEN = 'w',
 };
@@ -74,6 +76,7 @@ void logrow_put_incarnation(uint8_t row[LOGROW_INCARNATION_SIZE], uint64_t incar
 void logrow_put_trimmed(uint8_t row[LOGROW_TRIMMED_SIZE], const struct logrow_trimmed *trimmed);
 void logrow_put_promise(uint8_t row[LOGROW_PROMISE_SIZE], struct slot_promise promise);
 void logrow_put_written(uint8_t row[LOGROW_WRITTEN_SIZE], uint64_t written);
+void logrow_put_stale(uint8_t row[LOGROW_STALE_SIZE], uint64_t seen);
 size_t logrow_put_identity(uint8_t row[LOGROW_IDENTITY_SIZE_MAX], const struct identity *identity);
 
 /*
@@ -87,6 +90,7 @@ MUST_USE int logrow_get_incarnation(struct bytes row, uint64_t *ret_incarnation)
 MUST_USE int logrow_get_trimmed(struct bytes row, struct logrow_trimmed *ret_trimmed);
 MUST_USE int logrow_get_promise(uint64_t index, struct bytes row, struct slot_promise *ret_promise);
 MUST_USE int logrow_get_written(struct bytes row, uint64_t *ret_written);
+MUST_USE int logrow_get_stale(struct bytes row, uint64_t *ret_seen);
 MUST_USE int logrow_get_identity(struct bytes row, struct identity *ret_identity);
 
 #endif

@@ -133,6 +133,14 @@ int logstore_trim(struct logstore *s, struct log_pos pos)
     return wrote(s, s->ops->trim(s, pos));
 }
 
+int logstore_condemn(struct logstore *s, uint64_t seen)
+{
+    if (s->fatal != OK) {
+        return s->fatal;
+    }
+    return wrote(s, s->ops->condemn(s, seen));
+}
+
 int logstore_read(struct logstore *s, uint64_t first, uint64_t last, uint64_t bytes_max,
                   struct entry_list *ret_entries)
 {

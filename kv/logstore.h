@@ -46,9 +46,9 @@ struct logstore_options {
 struct logstore_recovery {
     struct hard_state hard;
     struct log_pos trimmed; /* last position dropped by trim; {0,0} when none */
-    uint64_t written; /* log_writes made durable and starts counted, over all lives: only rises */
-    uint64_t last;    /* highest index with an entry; trimmed.index when none */
-    struct entry *entries; /* from `from` asked for up to last, ascending; holes left out */
+    uint64_t written;       /* log_writes made durable, over all lives: only rises (D9) */
+    uint64_t last;          /* highest index with an entry; trimmed.index when none */
+    struct entry *entries;  /* from `from` asked for up to last, ascending; holes left out */
     uint32_t entries_count;
     struct slot_promise *promises; /* all that are kept, ascending */
     uint32_t promises_count;
@@ -77,6 +77,7 @@ struct logstore_ops {
                    struct buf *error);
     int (*write)(struct logstore *s, const struct log_write *const *writes, uint32_t count);
     int (*trim)(struct logstore *s, struct log_pos pos);
+    int (*condemn)(struct logstore *s, uint64_t seen);
     int (*read)(struct logstore *s, uint64_t first, uint64_t last, uint64_t bytes_max,
                 struct entry_list *ret_entries);
     uint64_t (*disk_size)(struct logstore *s);
@@ -89,7 +90,7 @@ const struct logstore_ops *logstore_at(uint32_t i);
 /*
  * Opens or creates. `error` (NULL is legal) receives one line: path, cause, remedy.
  * Errors: ERR_NOT_FOUND, ERR_EXISTS, ERR_LOCKED, ERR_VERSION (format newer than this program),
- * ERR_CORRUPT, ERR_NO_SPACE, ERR_IO.
+ * ERR_STALE (logstore_condemn), ERR_CORRUPT, ERR_NO_SPACE, ERR_IO.
  */
 MUST_USE int logstore_open(const struct logstore_ops *ops, const char *path,
                            const struct logstore_options *options, struct logstore **ret_store,
@@ -102,8 +103,7 @@ void logstore_close(struct logstore *s);
 MUST_USE int logstore_identity(struct logstore *s, struct identity *ret_identity);
 
 /* Counts this start of the node, durably, and returns the count (from 1). Messages to an earlier
- * life are recognised by it. Counts as one in `written`. Errors: ERR_NO_SPACE, ERR_IO (fatal
- * both). */
+ * life are recognised by it. Errors: ERR_NO_SPACE, ERR_IO (fatal both). */
 MUST_USE int logstore_bump_incarnation(struct logstore *s, uint64_t *ret_incarnation);
 
 /*
@@ -131,6 +131,12 @@ MUST_USE int logstore_write(struct logstore *s, const struct log_write *const *w
  * writes. Errors: as logstore_write.
  */
 MUST_USE int logstore_trim(struct logstore *s, struct log_pos pos);
+
+/*
+ * Others have seen `seen` writes of this log, which has fewer (D9): it is not opened again, however
+ * many writes it would make until then. Durable on return. Errors: as logstore_write.
+ */
+MUST_USE int logstore_condemn(struct logstore *s, uint64_t seen);
 
 /*
  * Entries in [first, last], ascending, holes left out, the end of the log cuts it short; at most

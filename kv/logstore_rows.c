@@ -148,19 +148,26 @@ static void put_initial(struct store_batch *batch, const struct identity *identi
     put_trimmed(batch, &trimmed);
 }
 
+/* Reads a row that need not be there: *ret_found false then. */
+static int find_row(struct logstore_rows *s, enum logrow_tag tag, const char *name,
+                    struct buf *ret_row, bool *ret_found, struct buf *error)
+{
+    struct logrow_key key = logrow_key(tag, 0);
+    int rc = store_get(s->store, logrow_key_bytes(&key), ret_row);
+    *ret_found = rc == OK;
+    if (rc == ERR_LIMIT) {
+        return rows_corrupt(s, error, name, 0, "is too large");
+    }
+    return rc == OK || rc == ERR_NOT_FOUND ? OK : rows_failed(s, error, rc);
+}
+
 /* Reads a row that must be there. */
 static int get_row(struct logstore_rows *s, enum logrow_tag tag, const char *name,
                    struct buf *ret_row, struct buf *error)
 {
-    struct logrow_key key = logrow_key(tag, 0);
-    int rc = store_get(s->store, logrow_key_bytes(&key), ret_row);
-    if (rc == ERR_NOT_FOUND) {
-        return rows_corrupt(s, error, name, 0, "is missing");
-    }
-    if (rc == ERR_LIMIT) {
-        return rows_corrupt(s, error, name, 0, "is too large");
-    }
-    return rc == OK ? OK : rows_failed(s, error, rc);
+    bool found = false;
+    int rc = find_row(s, tag, name, ret_row, &found, error);
+    return rc == OK && !found ? rows_corrupt(s, error, name, 0, "is missing") : rc;
 }
 
 static int read_identity(struct logstore_rows *s, struct buf *row, struct buf *error)
@@ -196,18 +203,33 @@ static int read_incarnation(struct logstore_rows *s, struct buf *row, struct buf
 /* A log that was last written by a version without this row begins to count. */
 static int read_written(struct logstore_rows *s, struct buf *row, struct buf *error)
 {
-    struct logrow_key key = logrow_key(LOGROW_WRITTEN, 0);
-    int rc = store_get(s->store, logrow_key_bytes(&key), row);
-    if (rc == ERR_NOT_FOUND) {
-        return OK;
+    bool found = false;
+    int rc = find_row(s, LOGROW_WRITTEN, "the row of writes", row, &found, error);
+    if (rc == OK && found && logrow_get_written(buf_bytes(row), &s->at.written) != OK) {
+        rc = rows_corrupt(s, error, "the row of writes", 0, "does not match its checksum");
     }
-    if (rc != OK && rc != ERR_LIMIT) {
-        return rows_failed(s, error, rc);
+    return rc;
+}
+
+/* D9: found out once, it is not believed again. */
+static int check_stale(struct logstore_rows *s, struct buf *row, struct buf *error)
+{
+    bool found = false;
+    uint64_t seen = 0;
+    int rc = find_row(s, LOGROW_STALE, "the stale row", row, &found, error);
+    if (rc != OK || !found) {
+        return rc;
     }
-    if (rc == ERR_LIMIT || logrow_get_written(buf_bytes(row), &s->at.written) != OK) {
-        return rows_corrupt(s, error, "the row of writes", 0, "does not match its checksum");
+    if (logrow_get_stale(buf_bytes(row), &seen) != OK) {
+        return rows_corrupt(s, error, "the stale row", 0, "does not match its checksum");
     }
-    return OK;
+    store_error_line(error,
+                     "%s is older than what this node has already told others, who had seen write "
+                     "%" PRIu64 " of it when they found out: an old copy was put back, or the disk "
+                     "lost synced writes; put back the newest copy of the data directory, or "
+                     "leave the node stopped",
+                     s->path, seen);
+    return ERR_STALE;
 }
 
 static int read_hard(struct logstore_rows *s, struct hard_state *ret_hard, struct buf *error)
@@ -365,6 +387,10 @@ int logstore_rows_open(const struct logstore_ops *ops, const struct store_ops *r
     if (rc != OK) {
         goto out;
     }
+    rc = check_stale(s, &row, error);
+    if (rc != OK) {
+        goto out;
+    }
     rc = find_cursors(s, error);
 out:
     buf_release(&row);
@@ -396,13 +422,11 @@ int logstore_rows_bump_incarnation(struct logstore *base, uint64_t *ret_incarnat
     struct logstore_rows *s = rows_of(base);
     store_batch_clear(s->batch);
     put_incarnation(s->batch, s->incarnation + 1);
-    put_written(s->batch, s->at.written + 1);
     int rc = store_write(s->store, s->batch, true);
     if (rc != OK) {
         return rc;
     }
     s->incarnation++;
-    s->at.written++;
     *ret_incarnation = s->incarnation;
     return OK;
 }
@@ -684,6 +708,16 @@ int logstore_rows_trim(struct logstore *base, struct log_pos pos)
     add_sweep(s->batch, &at, SWEEP_TRIM);
     put_trimmed(s->batch, t);
     return commit_batch(s, &at);
+}
+
+int logstore_rows_condemn(struct logstore *base, uint64_t seen)
+{
+    struct logstore_rows *s = rows_of(base);
+    uint8_t row[LOGROW_STALE_SIZE];
+    logrow_put_stale(row, seen);
+    store_batch_clear(s->batch);
+    put_row(s->batch, LOGROW_STALE, 0, row, sizeof row);
+    return store_write(s->store, s->batch, true);
 }
 
 /* ---- reading ---- */

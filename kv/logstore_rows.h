@@ -24,6 +24,7 @@ MUST_USE int logstore_rows_recover(struct logstore *s, uint64_t from,
 MUST_USE int logstore_rows_write(struct logstore *s, const struct log_write *const *writes,
                                  uint32_t count);
 MUST_USE int logstore_rows_trim(struct logstore *s, struct log_pos pos);
+MUST_USE int logstore_rows_condemn(struct logstore *s, uint64_t seen);
 MUST_USE int logstore_rows_read(struct logstore *s, uint64_t first, uint64_t last,
                                 uint64_t bytes_max, struct entry_list *ret_entries);
 uint64_t logstore_rows_disk_size(struct logstore *s);

@@ -148,7 +148,7 @@ int replica_new(const struct replica_options *options, struct logstore_recovery 
         replica_free(r);
         return err;
     }
-    r->written = recovery->written + 1; /* and one for this start (logstore_bump_incarnation) */
+    r->written = recovery->written;
     replica_gossip_init(r);
     logstore_recovery_release(recovery);
     *ret_replica = r;

@@ -227,7 +227,7 @@ struct replica {
     struct hold *holds; /* ring */
     uint32_t holds_head, holds_count, holds_capacity;
     uint64_t stored;
-    uint64_t written; /* writes of earlier lives, and this start: with `stored`, what we tell */
+    uint64_t written; /* writes of earlier lives, as recovered */
     struct list loop; /* to ourselves, may be stepped now */
 
     /* Gossip. */

@@ -149,13 +149,19 @@ static const char *outlived(const struct replica *r, const struct peer *peer,
     return NULL;
 }
 
-/* D9: has this node told the sender of writes, or of a start, that its disk no longer has? What a
- * peer heard was durable when it was told (replica_envelope), so only an older copy of the disk, or
- * one that lied about a sync, can be behind it. */
-static bool stale(const struct replica *r, const struct envelope *envelope)
+/* How many writes are durable here, as far as this peer is told (R6). Before it was heard, only
+ * those of earlier lives, so that what it then says it has seen cannot be of this one. */
+static uint64_t told(const struct replica *r, const struct peer *peer)
 {
-    return envelope->to_seen > r->written + r->stored ||
-           envelope->to_incarnation > r->options.incarnation;
+    return peer->heard_us == 0 ? r->written : r->written + r->stored;
+}
+
+/* D9: has this node told the sender of writes, or of a start, that its disk no longer has? What was
+ * told was durable, so only an older copy of the disk, or one that lied about a sync, can be
+ * behind it. */
+static bool stale(const struct replica *r, const struct peer *peer, const struct envelope *envelope)
+{
+    return envelope->to_seen > told(r, peer) || envelope->to_incarnation > r->options.incarnation;
 }
 
 void replica_stray(struct replica *r, const struct message *m, const char *why)
@@ -175,12 +181,12 @@ int replica_receive(struct replica *r, const struct message *m, const struct env
         replica_stray(r, m, why);
         return OK;
     }
-    if (stale(r, envelope)) {
+    struct peer *peer = &r->peers[membership_rank(&r->options.consensus.members, m->from)];
+    if (stale(r, peer, envelope)) {
         replica_mark(r, MARK_REPLICA_STALE);
         r->fatal = ERR_STALE;
         return ERR_STALE;
     }
-    struct peer *peer = &r->peers[membership_rank(&r->options.consensus.members, m->from)];
     peer->seen = u64_max(peer->seen, envelope->from_written);
     why = outlived(r, peer, envelope);
     if (why != NULL) {
@@ -225,11 +231,14 @@ void replica_peer_up(struct replica *r, uint32_t peer, uint64_t incarnation)
 struct envelope replica_envelope(const struct replica *r, uint32_t to)
 {
     int rank = membership_rank(&r->options.consensus.members, to);
-    return (struct envelope){
+    struct envelope envelope = {
         .cluster_id = r->options.cluster_id,
         .from_incarnation = r->options.incarnation,
-        .to_incarnation = rank < 0 ? 0 : r->peers[rank].incarnation,
-        .from_written = r->written + r->stored,
-        .to_seen = rank < 0 ? 0 : r->peers[rank].seen,
     };
+    if (rank >= 0) {
+        envelope.to_incarnation = r->peers[rank].incarnation;
+        envelope.from_written = told(r, &r->peers[rank]);
+        envelope.to_seen = r->peers[rank].seen;
+    }
+    return envelope;
 }

@@ -441,6 +441,11 @@ static void release(struct server *s)
     server_clients_free(s);
     api_free(s->api);
     replica_free(s->replica);
+    if (s->fatal == ERR_STALE) {
+        /* Else it would come nearer to what it forgot with each start, and pass at last. If this
+         * fails the next start finds out anew, as a rule. */
+        ERR_IGNORE(logstore_condemn(s->data.log, s->stale_seen));
+    }
     trace_json_free(s->trace);
     node_data_close(&s->data);
     arena_release(&s->peer_arena);

@@ -41,8 +41,9 @@ struct server {
     uint64_t disk_size;           /* of both stores, refreshed by the reader now and then */
     uint64_t disk_size_asked_us;
     bool disk_size_pending;
-    int fatal;        /* first fatal error; stops the loop */
-    struct buf error; /* its line */
+    int fatal;           /* first fatal error; stops the loop */
+    uint64_t stale_seen; /* with ERR_STALE: the writes that a peer has seen */
+    struct buf error;    /* its line */
 };
 
 /* Stops the node with one line. Only the first call counts. */

@@ -65,6 +65,7 @@ static void fail_stale(struct server *s, uint32_t peer, const struct envelope *e
 {
     const struct envelope ours = replica_envelope(s->replica, peer);
 
+    s->stale_seen = envelope->to_seen;
     server_fail(s, ERR_STALE,
                 "data directory %s is older than what this node has already told others (node %u "
                 "has seen start %" PRIu64 " and write %" PRIu64 " of it, here are %" PRIu64

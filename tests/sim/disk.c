@@ -266,6 +266,7 @@ const struct logstore_ops sim_logstore_ops = {
     .recover = logstore_rows_recover,
     .write = logstore_rows_write,
     .trim = logstore_rows_trim,
+    .condemn = logstore_rows_condemn,
     .read = logstore_rows_read,
     .disk_size = logstore_rows_disk_size,
     .last_error = logstore_rows_last_error,
