@@ -145,6 +145,16 @@ void mp_step_down(struct multipaxos *mp, const char *why)
     election_reset(mp);
 }
 
+/* The successor starts phase 1 at once and we stop: what is in flight is found by its phase 1. */
+void mp_hand_over(struct multipaxos *mp, uint32_t to, const char *why)
+{
+    struct message *m = message_new(MSG_PAXOS_TIMEOUT_NOW, to);
+    ASSERT(mp->role == ROLE_LEADER);
+    m->epoch = mp->lead.ballot;
+    engine_send_now(&mp->e, m);
+    mp_step_down(mp, why);
+}
+
 /* Follows `leader` under `ballot`: it said that it leads, or we are about to promise to it. */
 void mp_follow(struct multipaxos *mp, uint32_t leader, uint64_t ballot, bool confirmed)
 {
@@ -483,7 +493,6 @@ static void multipaxos_loaded(struct engine *e, uint64_t load_id, int err,
     settle(mp);
 }
 
-/* The successor starts phase 1 at once and we stop: what is in flight is found by its phase 1. */
 static int multipaxos_transfer(struct engine *e, uint32_t to)
 {
     struct multipaxos *mp = mp_of(e);
@@ -493,10 +502,7 @@ static int multipaxos_transfer(struct engine *e, uint32_t to)
     if (to == e->options.self) {
         return OK;
     }
-    struct message *m = message_new(MSG_PAXOS_TIMEOUT_NOW, to);
-    m->epoch = mp->lead.ballot;
-    engine_send_now(e, m);
-    mp_step_down(mp, "transfer");
+    mp_hand_over(mp, to, "transfer");
     settle(mp);
     return OK;
 }

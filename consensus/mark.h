@@ -59,7 +59,6 @@
     X(RAFT_DISK_STUCK, "raft_disk_stuck", MARK_RAFT)                                               \
     /* the leader itself says that it hears no quorum: it holds nobody back */                     \
     X(RAFT_LEADER_UNCONNECTED, "raft_leader_unconnected", MARK_RAFT)                               \
-    X(RAFT_HUB_TRANSFER, "raft_hub_transfer", MARK_RAFT)                                           \
     X(RAFT_TRANSFER_DONE, "raft_transfer_done", MARK_RAFT)                                         \
     X(RAFT_TRANSFER_ABORTED, "raft_transfer_aborted", MARK_RAFT)                                   \
     /* Raft: reads. */                                                                             \
@@ -108,6 +107,8 @@
     X(MULTIPAXOS_TRANSFER, "multipaxos_transfer", MARK_MULTIPAXOS)                                 \
     X(MULTIPAXOS_READ_BARRIER, "multipaxos_read_barrier", MARK_MULTIPAXOS)                         \
     X(MULTIPAXOS_READ_FORWARDED, "multipaxos_read_forwarded", MARK_MULTIPAXOS)                     \
+    /* Leaders. A member with more working links gets the lead */                                  \
+    X(HUB_TRANSFER, "hub_transfer", MARK_LEADERS)                                                  \
     /* The replica: writes and calls. */                                                           \
     /* of a client's own session: the table knows it */                                            \
     X(REPLICA_RETRY_ANSWERED, "replica_retry_answered", MARK_ANY)                                  \

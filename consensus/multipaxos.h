@@ -67,6 +67,7 @@ struct mp_leader {
     uint64_t resend_us;
     uint64_t progress_us; /* when the prefix up to learn_to last grew */
     uint64_t progress_commit;
+    uint64_t hub_us; /* when a better place is looked for again */
 };
 
 struct mp_read {
@@ -97,6 +98,7 @@ struct multipaxos {
     struct mp_leader lead;
     struct mp_reads reads;
     struct reach reach;
+    struct hub_watch hub;
     uint64_t peer_stable[NODES_MAX]; /* by rank: its contiguous durable prefix */
     uint64_t election_us;            /* when to stand if nobody leads by then */
     uint64_t heartbeat_us;           /* when the next heartbeat is due */
@@ -113,6 +115,7 @@ void mp_election_in(struct multipaxos *mp, uint64_t min_us, uint64_t max_us);
 void mp_send_heartbeats(struct multipaxos *mp);
 void mp_follow(struct multipaxos *mp, uint32_t leader, uint64_t ballot, bool confirmed);
 void mp_step_down(struct multipaxos *mp, const char *why);
+void mp_hand_over(struct multipaxos *mp, uint32_t to, const char *why);
 
 /* multipaxos_elect.c */
 void mp_stand(struct multipaxos *mp);

@@ -120,6 +120,7 @@ void mp_lead(struct multipaxos *mp)
     lead->unsent = lead->first;
     uint64_t top = c->found_count == 0 ? 0 : c->found[c->found_count - 1].index;
     lead->barrier = u64_max(top, lead->learn_to);
+    mp->hub.since_us = 0;
     lead->resend_us = e->now_us + e->options.resend_us;
     lead->progress_us = e->now_us;
     lead->progress_commit = log_commit(e->log);
@@ -310,11 +311,32 @@ static void resend(struct multipaxos *mp)
     }
 }
 
+/* In a chain 1 - 2 - 3 whoever leads at an end cuts off the other end. True: it does not lead any
+ * more. */
+static bool left_for_hub(struct multipaxos *mp)
+{
+    struct engine *e = &mp->e;
+    if (!e->options.quorum_connected || e->now_us < mp->lead.hub_us) {
+        return false;
+    }
+    mp->lead.hub_us = e->now_us + e->options.heartbeat_us;
+    uint32_t hub = reach_hub(&mp->hub, mp->reach.seen, e);
+    if (hub == 0) {
+        return false;
+    }
+    engine_mark(e, MARK_HUB_TRANSFER);
+    mp_hand_over(mp, hub, "better connected, handing over");
+    return true;
+}
+
 void mp_lead_tick(struct multipaxos *mp)
 {
     struct engine *e = &mp->e;
     struct mp_leader *lead = &mp->lead;
     const struct consensus_options *o = &e->options;
+    if (left_for_hub(mp)) {
+        return;
+    }
     if (o->check_quorum && !reach_quorum(&mp->reach, &mp->e)) {
         engine_mark(e, MARK_MULTIPAXOS_NO_QUORUM_HEARD);
         mp_step_down(mp, "hears no quorum");

@@ -17,6 +17,7 @@
 
 #include "base/assert.h"
 #include "consensus/engine.h"
+#include "consensus/reach.h"
 
 enum {
     /* ctx of a vote request: stand although the leader lives, because it asked (thesis 4.2.3). */
@@ -104,8 +105,7 @@ struct raft {
     uint64_t heartbeat_at_us;
     uint32_t transfer_to; /* 0: none */
     uint64_t transfer_until_us;
-    uint64_t hub_since_us; /* a better connected follower is seen since; 0 none */
-    uint64_t hub_moved_us; /* when leadership was last handed to one */
+    struct hub_watch hub;
 
     /* Reads. */
     struct raft_read *reads;

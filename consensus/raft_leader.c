@@ -26,7 +26,7 @@ void raft_become_leader(struct raft *r)
     r->led_since_us = r->base.now_us;
     r->heartbeat_at_us = r->base.now_us + r->base.options.heartbeat_us;
     r->transfer_to = 0;
-    r->hub_since_us = 0;
+    r->hub.since_us = 0;
     for (uint32_t i = 0; i < raft_members(r); i++) {
         raft_peer_reset(r, i);
     }
@@ -167,43 +167,24 @@ static void check_disk(struct raft *r)
     }
 }
 
-/* A follower that hears all that this leader hears, and more, is the better place for a leader: in
- * a chain of nodes, the middle. A strict superset, for two election time-outs on end: leadership
- * moves towards the best connected node and never in a circle. */
+/* A follower with more working links than this leader is the better place for one: in a chain
+ * 1 - 2 - 3 whoever leads at an end cuts off the other end. */
 static void check_hub(struct raft *r)
 {
-    const struct consensus_options *o = &r->base.options;
-    if (!o->quorum_connected || r->transfer_to != 0) {
+    if (!r->base.options.quorum_connected || r->transfer_to != 0) {
         return;
     }
-    uint64_t mine = engine_heard(&r->base, o->election_us);
-    uint64_t set = answering(r);
-    uint32_t hub = 0;
-    for (uint32_t i = 0; i < raft_members(r); i++) {
-        bool more = (mine & ~r->seen[i]) == 0 && (r->seen[i] & ~mine) != 0;
-        if (!raft_is_self(r, i) && (set & UINT64_C(1) << i) != 0 && more) {
-            hub = raft_id(r, i);
-        }
-    }
+    uint32_t hub = reach_hub(&r->hub, r->seen, &r->base);
     if (hub == 0) {
-        r->hub_since_us = 0;
         return;
     }
-    if (r->hub_since_us == 0) {
-        r->hub_since_us = u64_max(r->base.now_us, 1);
-    }
-    bool lasting = r->base.now_us - r->hub_since_us >= 2 * o->election_us;
-    bool rested = r->hub_moved_us == 0 || r->base.now_us - r->hub_moved_us >= 10 * o->election_us;
-    if (lasting && rested) {
-        engine_mark(&r->base, MARK_RAFT_HUB_TRANSFER);
-        r->hub_moved_us = r->base.now_us;
-        engine_trace(&r->base, (struct trace_event){.kind = TRACE_STEP_DOWN,
-                                                    .epoch = r->term,
-                                                    .to = hub,
-                                                    .note = "better connected, handing over"});
-        int err = raft_transfer(r, hub);
-        ASSERT(err == OK); /* a leader, and a member */
-    }
+    engine_mark(&r->base, MARK_HUB_TRANSFER);
+    engine_trace(&r->base, (struct trace_event){.kind = TRACE_STEP_DOWN,
+                                                .epoch = r->term,
+                                                .to = hub,
+                                                .note = "better connected, handing over"});
+    int err = raft_transfer(r, hub);
+    ASSERT(err == OK); /* a leader, and a member */
 }
 
 void raft_leader_tick(struct raft *r)

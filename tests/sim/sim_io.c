@@ -110,11 +110,11 @@ static int failed_call(struct sim *sim, struct node *n, const struct sim_disk_co
 {
     struct sim_disk_counts after = counts_of(n);
     uint64_t writes = after.failed_writes - before->failed_writes;
+    uint64_t full = after.no_space_writes - before->no_space_writes;
     uint64_t syncs = after.failed_syncs - before->failed_syncs;
-    sim->result->counts[COUNT_EIO_WRITES] +=
-        writes - (after.partial_appends - before->partial_appends);
+    sim->result->counts[COUNT_EIO_WRITES] += writes - full;
     sim->result->counts[COUNT_EIO_SYNCS] += syncs;
-    sim->result->counts[COUNT_ENOSPC] += after.partial_appends - before->partial_appends;
+    sim->result->counts[COUNT_ENOSPC] += full;
     if (writes + syncs > 0 && err == OK) {
         sim_fail(sim, "D6", "node %u: a call of the disk failed and the store reports success",
                  n->id);
