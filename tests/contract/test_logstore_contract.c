@@ -377,15 +377,11 @@ static void test_logstore_written_counts_writes(void **state)
     assert_int_equal(written(f, s), 2);
     assert_int_equal(logstore_bump_incarnation(s, &incarnation), OK);
     assert_int_equal(written(f, s), 2);
-    struct log_write *group[3];
-    for (uint32_t i = 0; i < ARRAY_SIZE(group); i++) {
-        group[i] = log_write_new();
-        write_entry(group[i], pos(5 + i, 2), 5 + i, 10);
-    }
-    assert_int_equal(logstore_write(s, (const struct log_write *const *) group, 3), OK);
-    for (uint32_t i = 0; i < ARRAY_SIZE(group); i++) {
-        log_write_free(group[i]);
-    }
+    struct log_write *w = log_write_new();
+    write_entry(w, pos(5, 2), 5, 10);
+    const struct log_write *const group[] = {w, w, w};
+    assert_int_equal(logstore_write(s, group, ARRAY_SIZE(group)), OK);
+    log_write_free(w);
     assert_int_equal(written(f, s), 5);
     assert_int_equal(logstore_trim(s, pos(4, 1)), OK); /* forgets no promise */
     assert_int_equal(logstore_write(s, NULL, 0), OK);
@@ -404,12 +400,10 @@ static void test_logstore_condemned_is_not_opened_again(void **state)
     assert_int_equal(logstore_condemn(s, 1234), OK);
     crash(f);
     logstore_close(s);
-    for (uint32_t i = 0; i < 2; i++) {
-        assert_int_equal(open_log(f, false, &s), ERR_STALE);
-        assert_true(error_mentions(f, f->path));
-        assert_true(error_mentions(f, "write 1234"));
-        assert_true(error_mentions(f, "put back the newest copy"));
-    }
+    assert_int_equal(open_log(f, false, &s), ERR_STALE);
+    assert_true(error_mentions(f, f->path));
+    assert_true(error_mentions(f, "write 1234"));
+    assert_int_equal(open_log(f, false, &s), ERR_STALE);
 }
 
 static void test_logstore_write_without_hard_keeps_it(void **state)
