@@ -151,19 +151,27 @@ void observer_raft_trace(struct observer *o, struct obs_node *n, const struct tr
 
 /* Writes. */
 
+/* What is chosen is in the log of whoever makes others cut theirs (R4), so nobody does there. */
+static void check_cut_chosen(struct observer *o, const struct obs_node *n,
+                             const struct obs_image *image, uint64_t from)
+{
+    if (from <= o->chosen_prefix && observer_holds(o, image, from)) {
+        observer_fail(o, n->restored ? "D9" : "R4",
+                      "node %u cuts its log from index %llu on, where it holds what is chosen",
+                      n->id, (unsigned long long) from);
+    }
+}
+
 static void check_cut(struct observer *o, const struct obs_node *n, uint64_t from)
 {
-    const struct obs_slot *s = observer_slot(&n->handed, from);
     if (n->leader && !n->cut_ok && from <= n->handed.last) {
         observer_fail(o, "R2", "leader %u of term %llu cuts its log from index %llu on", n->id,
                       (unsigned long long) n->lead_epoch, (unsigned long long) from);
     } else if (from <= n->commit_checked) { /* what this very turn committed may follow the cut */
         observer_fail(o, "R7", "node %u cuts its log from index %llu on, committed are %llu", n->id,
                       (unsigned long long) from, (unsigned long long) n->commit_checked);
-    } else if (from <= o->chosen_prefix && s->epoch != 0 && observer_holds(o, &n->handed, from)) {
-        observer_fail(o, n->restored ? "D9" : "R4",
-                      "node %u cuts its log from index %llu on, where it holds what is chosen",
-                      n->id, (unsigned long long) from);
+    } else {
+        check_cut_chosen(o, n, &n->handed, from);
     }
 }
 
@@ -314,6 +322,7 @@ void observer_raft_synced(struct observer *o, struct obs_node *n, const struct l
         n->cut_from = 0; /* all answers of before the cut have left */
     }
     if (w->truncate_from != 0) {
+        check_cut_chosen(o, n, image, w->truncate_from);
         n->cut_from = n->cut_from == 0 ? w->truncate_from : u64_min(n->cut_from, w->truncate_from);
         n->cut_write = w->id;
     }
