@@ -133,7 +133,7 @@ test-unit: check
 
 asan-test:
 	@$(SUBMAKE) BUILD=asan check
-	@scripts/run-tests --build asan --only c,cluster,process,fuzz
+	@scripts/run-tests --build asan --only c,sim,cluster,process,fuzz
 
 # With clang, libFuzzer under the sanitizers; otherwise the driver of tests/fuzz under them.
 fuzz:
@@ -164,10 +164,10 @@ help:
 	@echo 'make check              build everything, tests too, and each header alone'
 	@echo 'make test               deps, build, and all tests'
 	@echo 'make test-unit          the C tests of unit, contract, paper, scenario'
-	@echo 'make asan-test          C, process and fuzz tests under the sanitizers'
+	@echo 'make asan-test          C, simulator, process and fuzz tests under the sanitizers'
 	@echo 'make fuzz [CC=clang]    longer fuzzing; FUZZ_ITERATIONS=$(FUZZ_ITERATIONS)'
 	@echo 'make benches            costs of single modules: build/release/tests/bench/*'
-	@echo 'make soak               randomised tests with new seeds for SECONDS=$(SECONDS)'
+	@echo 'make soak               simulator and other randomised tests with new seeds for SECONDS=$(SECONDS)'
 	@echo 'make cluster            a local cluster; NODES=$(NODES) ENGINE=$(ENGINE) DETACH=$(DETACH)'
 	@echo 'make cluster-down       stop it'
 	@echo 'make install            to DESTDIR and PREFIX=$(PREFIX)'
