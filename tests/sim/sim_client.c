@@ -256,7 +256,7 @@ void sim_client_over(struct sim *sim, struct client *c, int err)
 
 static void call(struct sim *sim, struct client *c, struct node *n)
 {
-    uint64_t timeout = sim->scenario->timeout_us;
+    uint64_t timeout = sim->strict ? sim->strict_timeout_us : sim->scenario->timeout_us;
     c->node = n->id;
     c->life = n->life;
     c->abandoned =

@@ -165,12 +165,13 @@ static void end_liveness(struct sim *sim)
     to_the_core(sim);
     (void) sim_run_until(sim, sim->now_us + 1000, NULL); /* they all have */
     sim->strict = true;
+    sim->strict_timeout_us = elections(sim, STRICT_ELECTIONS) / 2;
     uint64_t leaders = observer_leader_changes(sim->observer);
     for (uint32_t i = 0; i < sim->scenario->clients; i++) {
         answered[i] = sim->clients[i].answered;
     }
     (void) sim_run_until(sim,
-                         sim->now_us + elections(sim, STRICT_ELECTIONS) + sim->scenario->timeout_us,
+                         sim->now_us + elections(sim, STRICT_ELECTIONS) + sim->strict_timeout_us,
                          NULL);
     sim->result->settle_us = sim->now_us - begin;
     for (uint32_t i = 0; i < sim->scenario->clients; i++) {

@@ -188,6 +188,7 @@ struct sim {
     bool clients_stop;     /* no new operations */
     bool healed;           /* the faults are over: a node that stops is started again */
     bool strict;           /* end of a liveness run: every call must be answered */
+    uint64_t strict_timeout_us; /* of a call then: messages are still lost and sent again */
     uint64_t strict_calls; /* answered meanwhile */
     uint64_t client_names;
     uint64_t call_number;

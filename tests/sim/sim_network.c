@@ -13,6 +13,8 @@
 #include "proto/wire_peer.h"
 #include "tests/sim/sim_internal.h"
 
+enum { STRAYS_ONE_IN = 5000 };
+
 void sim_flight_free(struct flight *flight)
 {
     if (flight == NULL) {
@@ -81,6 +83,14 @@ static struct flight *flight_new(struct sim *sim, const struct message *m,
     return flight;
 }
 
+/* The same from a cluster that has nothing to do here. */
+static void send_stray(struct sim *sim, const struct message *m, struct envelope envelope)
+{
+    envelope.cluster_id++;
+    ERR_IGNORE((int) deliver_later(sim, &sim->links[m->from][m->to], m->to,
+                                   flight_new(sim, m, &envelope)));
+}
+
 void sim_network_post(struct sim *sim, struct node *n, struct message *m)
 {
     struct link *link = &sim->links[n->id][m->to];
@@ -100,6 +110,9 @@ void sim_network_post(struct sim *sim, struct node *n, struct message *m)
             ERR_IGNORE((int) deliver_later(sim, link, m->to, flight_new(sim, m, &envelope)));
         }
         at = deliver_later(sim, link, m->to, flight_new(sim, m, &envelope));
+        if (rng_chance(&sim->network_rng, 1, STRAYS_ONE_IN)) {
+            send_stray(sim, m, envelope);
+        }
     }
     if (sim->hooks->message != NULL) {
         sim->hooks->message(sim->hooks->message_ctx, m, sim->now_us, at);
