@@ -131,7 +131,6 @@
     X(REPLICA_READ_AGAIN, "replica_read_again", MARK_ANY)                                          \
     /* The replica: applying, start, peers. */                                                     \
     X(REPLICA_REPLAY, "replica_replay", MARK_ANY)                                                  \
-    X(REPLICA_APPLY_LOADED, "replica_apply_loaded", MARK_ANY)                                      \
     X(REPLICA_APPLY_WANTS_ROWS, "replica_apply_wants_rows", MARK_ANY)                              \
     X(REPLICA_TRIMMED, "replica_trimmed", MARK_ANY)                                                \
     X(REPLICA_HASH_COMPARED, "replica_hash_compared", MARK_ANY)                                    \

@@ -230,7 +230,6 @@ int replica_log_loaded(struct replica *r, uint64_t load_id, int err, struct entr
     entry_list_release(&r->loaded);
     r->loaded = *entries;
     r->loaded_at = 0;
-    replica_mark(r, MARK_REPLICA_APPLY_LOADED);
     *entries = (struct entry_list){0};
 out:
     entry_list_release(entries);
