@@ -39,7 +39,7 @@ first_difference() {
       "$1" run "$engine:$seed" --trace "$work/a.jsonl" >"$work/a.out" 2>&1
       "$2" run "$engine:$seed" --trace "$work/b.jsonl" >"$work/b.out" 2>&1
       if ! cmp -s "$work/a.jsonl" "$work/b.jsonl"; then
-        printf 'first difference in %s:%d, line %s\n' "$engine" "$seed" \
+        printf 'first difference in %s:%d, %s\n' "$engine" "$seed" \
           "$(cmp "$work/a.jsonl" "$work/b.jsonl" 2>&1 | grep -oE 'line [0-9]+')"
         diff "$work/a.jsonl" "$work/b.jsonl" | head -n 4
         return

@@ -60,13 +60,15 @@ static char lane_sign(const struct diagram *d, uint32_t lane, uint64_t time_us)
     for (size_t i = 0; i < d->spans_count; i++) {
         const struct diagram_span *s = &d->spans[i];
 
-        if (s->lane != lane || time_us < s->from_us || time_us > s->to_us) {
+        /* A span that ends with the window goes on. */
+        if (s->lane != lane || time_us < s->from_us ||
+            (time_us >= s->to_us && s->to_us != d->to_us)) {
             continue;
         }
-        if (s->kind == SPAN_DOWN && time_us < s->to_us) {
+        if (s->kind == SPAN_DOWN) {
             return ' ';
         }
-        if (s->kind == SPAN_LEADER && time_us < s->to_us) {
+        if (s->kind == SPAN_LEADER) {
             sign = '#';
         }
     }
