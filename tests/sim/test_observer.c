@@ -650,6 +650,31 @@ static void test_observer_restart_with_a_later_write_alone_is_seen(void **state)
     assert_red("D8");
 }
 
+/* D4 */
+static void test_observer_restart_without_an_accepted_value_is_seen(void **state)
+{
+    (void) state;
+    obs_rig_init(&rig, "paxos", 3);
+    obs_rig_accept(&rig, 1, (struct obs_rig_entry){2, ballot_make(1, 2), 7}, 2);
+    obs_rig_restart(&rig, 1, &(struct obs_rig_found){.entries = {{2, ballot_make(1, 2), 7}}});
+    assert_green();
+    obs_rig_restart(&rig, 1, &(struct obs_rig_found){.applied = 0});
+    assert_red("D4");
+}
+
+/* P7: Basic Paxos keeps the rounds it has reserved in its hard state. */
+static void test_observer_reservation_lost_by_a_restart_is_seen(void **state)
+{
+    (void) state;
+    obs_rig_init(&rig, "paxos", 3);
+    struct log_write *w = obs_rig_write(&rig, 1);
+    obs_rig_hard(w, ballot_make(9, 1), 0);
+    obs_rig_store(&rig, 1, w);
+    assert_green();
+    obs_rig_restart(&rig, 1, &(struct obs_rig_found){.applied = 0});
+    assert_red("P7");
+}
+
 /* D9 */
 static void test_observer_old_image_that_votes_again_is_seen(void **state)
 {
@@ -724,6 +749,8 @@ int main(void)
         T(test_observer_restart_without_what_was_under_way_is_right),
         T(test_observer_restart_with_a_torn_write_is_seen),
         T(test_observer_restart_with_a_later_write_alone_is_seen),
+        T(test_observer_restart_without_an_accepted_value_is_seen),
+        T(test_observer_reservation_lost_by_a_restart_is_seen),
         T(test_observer_old_image_that_votes_again_is_seen),
         T(test_observer_lost_node_holds_nothing),
     };

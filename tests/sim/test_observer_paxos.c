@@ -730,29 +730,6 @@ static void test_observer_accepted_told_before_it_is_durable_is_seen(void **stat
     assert_red("P14");
 }
 
-/* D4 */
-static void test_observer_restart_without_an_accepted_value_is_seen(void **state)
-{
-    (void) state;
-    start("paxos", 3);
-    accept(1, 2, ballot(1, 1), 7);
-    obs_rig_restart(&rig, 1, &(struct obs_rig_found){.entries = {{2, ballot(1, 1), 7}}});
-    assert_green();
-    obs_rig_restart(&rig, 1, &(struct obs_rig_found){.applied = 0});
-    assert_red("D4");
-}
-
-/* P7: Basic Paxos keeps the rounds it has reserved in its hard state. */
-static void test_observer_reservation_lost_by_a_restart_is_seen(void **state)
-{
-    (void) state;
-    start("paxos", 3);
-    reserve(1, ballot(9, 1));
-    assert_green();
-    obs_rig_restart(&rig, 1, &(struct obs_rig_found){.applied = 0});
-    assert_red("P7");
-}
-
 /* D9 */
 static void test_observer_old_image_that_promises_again_is_seen(void **state)
 {
@@ -810,8 +787,6 @@ int main(void)
         T(test_observer_promise_told_before_it_is_durable_is_seen),
         T(test_observer_promise_for_all_told_before_it_is_durable_is_seen),
         T(test_observer_accepted_told_before_it_is_durable_is_seen),
-        T(test_observer_restart_without_an_accepted_value_is_seen),
-        T(test_observer_reservation_lost_by_a_restart_is_seen),
         T(test_observer_old_image_that_promises_again_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
