@@ -14,6 +14,7 @@
  * through m by appending; `appended` of m counts who can do the latter.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/hash.h"
@@ -39,11 +40,15 @@ static void count_down(const struct lin_values *v, uint32_t *live, uint32_t node
     }
 }
 
-void ahead_give(struct lin_problem *p, const struct lin_effect *e, bool required)
+void ahead_give(struct lin_problem *p, const struct lin_effect *e)
 {
     struct lin_ahead *a = &p->ahead;
 
-    if (required && e->need == NEED_SAME) {
+    if (e->op != LIN_NONE && e->act != ACT_KEEP) {
+        uint32_t rank = a->writer_rank[e - p->effects];
+        a->writers_from[e->slot] = (uint32_t) u64_min(rank, a->writers_from[e->slot]);
+    }
+    if (e->op != LIN_NONE && e->need == NEED_SAME) {
         a->wanted[e->need_node]++;
         count_up(&p->values, a->wanted_live, e->need_node);
     }
@@ -56,11 +61,11 @@ void ahead_give(struct lin_problem *p, const struct lin_effect *e, bool required
     }
 }
 
-void ahead_take(struct lin_problem *p, const struct lin_effect *e, bool required)
+void ahead_take(struct lin_problem *p, const struct lin_effect *e)
 {
     struct lin_ahead *a = &p->ahead;
 
-    if (required && e->need == NEED_SAME) {
+    if (e->op != LIN_NONE && e->need == NEED_SAME) {
         a->wanted[e->need_node]--;
         count_down(&p->values, a->wanted_live, e->need_node);
     }
@@ -169,6 +174,78 @@ static void find_results(struct lin_problem *p, const struct places *places, str
     e->results_count = p->results.count - e->results;
 }
 
+/* ---- Who reads a value, who changes a slot ---- */
+
+/* Room for lists whose lengths are in from[1..count]. */
+static void rows_reserve(struct lin_rows *rows, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        rows->from[i + 1] += rows->from[i];
+    }
+    rows->at = xcalloc((size_t) rows->from[count] + 1, sizeof(uint32_t));
+}
+
+/* A required operation that must find a node, or that changes a slot: its list, else LIN_NONE. */
+static uint32_t reader_row(const struct lin_effect *e)
+{
+    return e->need == NEED_SAME ? e->need_node : LIN_NONE;
+}
+
+static uint32_t writer_row(const struct lin_effect *e)
+{
+    return e->act != ACT_KEEP ? e->slot : LIN_NONE;
+}
+
+static void init_readers(struct lin_problem *p)
+{
+    struct lin_rows *rows = &p->ahead.readers;
+    uint32_t *filled = xcalloc(p->values.nodes_count, sizeof(uint32_t));
+
+    rows->from = xcalloc((size_t) p->values.nodes_count + 1, sizeof(uint32_t));
+    for (uint32_t i = 0; i < p->effects_count; i++) {
+        if (p->effects[i].op != LIN_NONE && reader_row(&p->effects[i]) != LIN_NONE) {
+            rows->from[reader_row(&p->effects[i]) + 1]++;
+        }
+    }
+    rows_reserve(rows, p->values.nodes_count);
+    /* Effects stand in the order of their operations, which is that of the calls. */
+    for (uint32_t i = 0; i < p->effects_count; i++) {
+        const struct lin_effect *e = &p->effects[i];
+        if (e->op != LIN_NONE && reader_row(e) != LIN_NONE) {
+            rows->at[rows->from[reader_row(e)] + filled[reader_row(e)]++] = e->op;
+        }
+    }
+    free(filled);
+}
+
+static void init_writers(struct lin_problem *p)
+{
+    struct lin_rows *rows = &p->ahead.writers;
+
+    rows->from = xcalloc((size_t) p->slots + 1, sizeof(uint32_t));
+    p->ahead.writers_from = xcalloc(p->slots, sizeof(uint32_t));
+    p->ahead.writer_rank = xcalloc((size_t) p->effects_count + 1, sizeof(uint32_t));
+    for (uint32_t i = 0; i < p->effects_count; i++) {
+        if (p->effects[i].op != LIN_NONE && writer_row(&p->effects[i]) != LIN_NONE) {
+            rows->from[writer_row(&p->effects[i]) + 1]++;
+        }
+    }
+    rows_reserve(rows, p->slots);
+    for (uint32_t i = 0; i < p->events.count; i++) {
+        const struct lin_op *op = &p->ops[p->events.at[i] / 2];
+        for (uint32_t j = 0; (p->events.at[i] & 1) != 0 && j < op->effects_count; j++) {
+            const struct lin_effect *e = &p->effects[op->effects + j];
+            uint32_t row = writer_row(e);
+            if (row != LIN_NONE) {
+                uint32_t rank = p->ahead.writers_from[row]++;
+                rows->at[rows->from[row] + rank] = e->op;
+                p->ahead.writer_rank[op->effects + j] = rank;
+            }
+        }
+    }
+    memset(p->ahead.writers_from, 0, p->slots * sizeof(uint32_t));
+}
+
 void ahead_init(struct lin_problem *p)
 {
     struct lin_ahead *a = &p->ahead;
@@ -181,6 +258,8 @@ void ahead_init(struct lin_problem *p)
     a->set_live = xcalloc(count, sizeof(uint32_t));
     a->appended = xcalloc(count, sizeof(uint32_t));
     a->endless = xcalloc(count, sizeof(bool));
+    init_readers(p);
+    init_writers(p);
     places_init(&places, &p->values);
     for (uint32_t i = 0; i < p->effects_count; i++) {
         if (p->effects[i].act == ACT_APPEND) {
@@ -190,13 +269,13 @@ void ahead_init(struct lin_problem *p)
     places_release(&places);
     for (uint32_t i = 0; i < p->ops_count; i++) {
         for (uint32_t j = 0; j < p->ops[i].effects_count; j++) {
-            ahead_give(p, &p->effects[p->ops[i].effects + j], true);
+            ahead_give(p, &p->effects[p->ops[i].effects + j]);
         }
     }
     for (uint32_t i = 0; i < p->classes_count; i++) {
         const struct lin_class *c = &p->classes[i];
         for (uint32_t j = 0; j < c->effects_count * c->members_count; j++) {
-            ahead_give(p, &p->effects[c->effects + j % c->effects_count], false);
+            ahead_give(p, &p->effects[c->effects + j % c->effects_count]);
         }
     }
 }
@@ -209,11 +288,17 @@ void ahead_release(struct lin_problem *p)
     free(p->ahead.set_live);
     free(p->ahead.appended);
     free(p->ahead.endless);
+    free(p->ahead.readers.from);
+    free(p->ahead.readers.at);
+    free(p->ahead.writers.from);
+    free(p->ahead.writers.at);
+    free(p->ahead.writer_rank);
+    free(p->ahead.writers_from);
 }
 
 /* ---- Questions ---- */
 
-/* Must this very value be found again, and can nobody make it? The slot holds another. */
+/* Must this very value be found again, and can nobody make it? */
 static bool value_missed(const struct lin_ahead *a, uint32_t node)
 {
     return a->wanted[node] > 0 && a->set[node] == 0 && a->appended[node] == 0 && !a->endless[node];
@@ -240,11 +325,36 @@ static bool node_missed(const struct lin_problem *p, uint32_t node, uint32_t sta
            (!holds_below(p, node, state) && below_missed(p, node));
 }
 
-bool ahead_hopeless(const struct lin_problem *p, const struct lin_effect *e, uint32_t before,
+/* The slot holds a value that nobody can make again. Must a change come before all who must find it
+ * have found it? */
+static bool lost_too_early(struct lin_problem *p, uint32_t slot, uint32_t node)
+{
+    struct lin_ahead *a = &p->ahead;
+    const struct lin_rows *w = &a->writers;
+    const struct lin_rows *r = &a->readers;
+    uint32_t reader = r->from[node + 1];
+    uint32_t count = w->from[slot + 1] - w->from[slot];
+
+    while (lin_bit(p->done, r->at[reader - 1])) {
+        reader--; /* some is left: the node is wanted */
+    }
+    while (a->writers_from[slot] < count &&
+           lin_bit(p->done, w->at[w->from[slot] + a->writers_from[slot]])) {
+        a->writers_from[slot]++;
+    }
+    return a->writers_from[slot] < count &&
+           p->ops[w->at[w->from[slot] + a->writers_from[slot]]].return_ns <
+               p->ops[r->at[reader - 1]].call_ns;
+}
+
+bool ahead_hopeless(struct lin_problem *p, const struct lin_effect *e, uint32_t before,
                     uint32_t after)
 {
     if (e->act == ACT_KEEP) {
         return false;
+    }
+    if (after != LIN_OTHER && value_missed(&p->ahead, after) && lost_too_early(p, e->slot, after)) {
+        return true;
     }
     for (uint32_t i = 0; i < e->results_count; i++) {
         if (node_missed(p, p->results.at[e->results + i], after)) {

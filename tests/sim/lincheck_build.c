@@ -198,7 +198,7 @@ static void add_effect(struct builder *b, const struct raw_effect *raw)
         p->effects = xrealloc(p->effects, b->effects_capacity * sizeof(p->effects[0]));
     }
     struct lin_effect *e = &p->effects[p->effects_count++];
-    *e = (struct lin_effect){.slot = raw->slot, .need = raw->need, .act = raw->act};
+    *e = (struct lin_effect){.slot = raw->slot, .need = raw->need, .act = raw->act, .op = LIN_NONE};
     if (raw->need == NEED_SAME || raw->need == NEED_DIFFERENT) {
         e->need_node = values_find(&p->values, raw->slot, raw->need_value, split);
         ASSERT(e->need_node != LIN_OTHER);
@@ -311,9 +311,13 @@ static void add_operation(struct builder *b, struct class_table *t, uint32_t num
     }
     unseen = b->raw_count == 1 && blind_and_unseen(p, &p->effects[from]);
     if (role == ROLE_REQUIRED) {
+        for (uint32_t i = from; i < p->effects_count; i++) {
+            p->effects[i].op = p->ops_count;
+        }
         p->ops[p->ops_count++] = (struct lin_op){.number = number,
                                                  .effects = from,
                                                  .effects_count = b->raw_count,
+                                                 .call_ns = op->call_ns,
                                                  .return_ns = op->return_ns,
                                                  .pure = raw_pure(b),
                                                  .unseen = unseen};
@@ -442,6 +446,7 @@ void problem_init(struct lin_problem *p, const struct lin_part *part, uint32_t h
     collect_values(&b);
     add_operations(&b);
     sort_events(p, part);
+    p->done = xcalloc((size_t) p->ops_count / 64 + 1, sizeof(p->done[0]));
     ahead_init(p);
     free(b.split);
     free(b.touched);
@@ -462,5 +467,6 @@ void problem_release(struct lin_problem *p)
     free(p->members);
     free(p->effects);
     free(p->setter);
+    free(p->done);
     free(p->sensitive);
 }

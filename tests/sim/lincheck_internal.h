@@ -75,6 +75,11 @@ struct lin_values {
 void values_init(struct lin_values *v, uint32_t slots);
 void values_release(struct lin_values *v);
 
+static inline bool lin_bit(const uint64_t *bits, uint32_t number)
+{
+    return (bits[number / 64] >> (number % 64) & 1) != 0;
+}
+
 /* Absence at this slot. */
 static inline uint32_t values_root(uint32_t slot)
 {
@@ -119,12 +124,14 @@ struct lin_effect {
     uint32_t pieces_count;
     uint32_t results; /* APPEND: into the problem's results: nodes it could make or pass through */
     uint32_t results_count;
+    uint32_t op; /* required operation this belongs to; LIN_NONE: of a class */
 };
 
 struct lin_op {
     uint32_t number; /* in the history */
     uint32_t effects;
     uint32_t effects_count;
+    uint64_t call_ns;
     uint64_t return_ns;
     bool pure;   /* changes nothing */
     bool unseen; /* a put that nobody sees, see lincheck_search.c */
@@ -143,6 +150,12 @@ struct lin_member {
     uint64_t call_ns;
 };
 
+/* Lists of operations: that of i is at[from[i]] to at[from[i + 1]], without it. */
+struct lin_rows {
+    uint32_t *from;
+    uint32_t *at;
+};
+
 struct lin_ahead {
     uint32_t *wanted;      /* by node: required operations to come that must find it */
     uint32_t *wanted_live; /* that, and children whose number is not 0 */
@@ -150,6 +163,11 @@ struct lin_ahead {
     uint32_t *set_live;
     uint32_t *appended; /* operations to come that can make it, or pass it, by appending */
     bool *endless;      /* too many ways to count */
+    /* Operations by node they must find, and by slot they change. */
+    struct lin_rows readers; /* ascending by call */
+    struct lin_rows writers; /* ascending by return */
+    uint32_t *writer_rank;   /* by effect: its place among the writers of the slot */
+    uint32_t *writers_from;  /* by slot: writers before this one have their place in the order */
 };
 
 struct lin_problem {
@@ -169,7 +187,8 @@ struct lin_problem {
     struct u32s reading;    /* classes that read */
     uint32_t *setter;       /* by node: the class that sets it blindly, LIN_NONE */
     bool *sensitive;        /* by slot: some operation asks for anything but one value */
-    struct lin_ahead ahead; /* changed by the search */
+    uint64_t *done;         /* by required operation, bits: has its place; kept by the search */
+    struct lin_ahead ahead; /* kept by the search */
 };
 
 /* Some keys and what was done to them. */
@@ -195,12 +214,12 @@ bool lin_returns_by(const struct history_op *ops_a, uint32_t a, const struct his
 void ahead_init(struct lin_problem *p);
 void ahead_release(struct lin_problem *p);
 
-/* This operation has its place, or has lost it again. */
-void ahead_take(struct lin_problem *p, const struct lin_effect *e, bool required);
-void ahead_give(struct lin_problem *p, const struct lin_effect *e, bool required);
+/* This operation has its place, or has lost it again; `done` is right already. */
+void ahead_take(struct lin_problem *p, const struct lin_effect *e);
+void ahead_give(struct lin_problem *p, const struct lin_effect *e);
 
 /* After `e` took a slot from `before` to `after`, its own part taken: will something be missed? */
-bool ahead_hopeless(const struct lin_problem *p, const struct lin_effect *e, uint32_t before,
+bool ahead_hopeless(struct lin_problem *p, const struct lin_effect *e, uint32_t before,
                     uint32_t after);
 
 /* Is something wanted from the start that nobody gives? */

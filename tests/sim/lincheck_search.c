@@ -24,7 +24,8 @@
  *     operations as possible, each can be moved right in front of the next operation that shares a
  *     slot with it; and that one reads the slot, as otherwise the order without the optional one
  *     were as good. Among several optional ones in front of one reader those that share no slot
- *     come in ascending order. So after an optional operation (`last`) only few may follow.
+ *     come in ascending order. So optional operations are only used if somebody of the window is
+ *     glad of them, and after them (`last`, `block`) only few may follow.
  *   - places that were visited with no more optional operations used (lincheck_memo.c), and places
  *     from which something cannot be found any more (lincheck_ahead.c).
  *
@@ -50,6 +51,7 @@ struct frame {
     uint32_t high;
     uint32_t set;
     uint32_t last;
+    uint32_t block;
     uint32_t first;       /* the operation whose return is first in the list */
     uint32_t cursor;      /* event or class to be looked at next */
     uint32_t unseen_slot; /* a put that nobody sees was chosen here */
@@ -65,7 +67,6 @@ struct search {
     uint32_t *call_at; /* by operation */
     uint32_t *return_at;
     uint32_t end;
-    uint64_t *done; /* bits: has its place */
     uint32_t left;
     uint32_t low;  /* the first operation without a place */
     uint32_t high; /* the last one with a place, or 0 */
@@ -73,6 +74,7 @@ struct search {
     uint32_t *used; /* by class */
     uint32_t set;   /* the same for the memo */
     uint32_t last;  /* class of the optional operation that came last and was not used yet */
+    uint32_t block; /* if there is one: where in the trail such operations begin */
     uint32_t first;
     struct u32s trail;  /* the order: operations, and classes with CLASS_BIT */
     struct u32s states; /* slot, what it held before */
@@ -107,7 +109,6 @@ static void search_init(struct search *s, struct lin_problem *p, struct lin_budg
         }
     }
     s->prev[s->end] = events;
-    s->done = xcalloc((size_t) p->ops_count / 64 + 1, sizeof(s->done[0]));
     s->state = xcalloc(p->slots, sizeof(s->state[0]));
     for (uint32_t i = 0; i < p->slots; i++) {
         s->state[i] = values_root(i);
@@ -123,7 +124,6 @@ static void search_release(struct search *s)
     free(s->prev);
     free(s->call_at);
     free(s->return_at);
-    free(s->done);
     free(s->state);
     free(s->used);
     u32s_release(&s->trail);
@@ -208,14 +208,14 @@ static bool is_blind(const struct lin_effect *e)
 }
 
 /* Carries the effects out. False: something will be missed for good. */
-static bool act(struct search *s, const struct lin_effect *effects, uint32_t count, bool required)
+static bool act(struct search *s, const struct lin_effect *effects, uint32_t count)
 {
     uint32_t mark = s->states.count;
     bool good = true;
 
     for (uint32_t i = 0; i < count; i++) {
         const struct lin_effect *e = &effects[i];
-        ahead_take(s->p, e, required);
+        ahead_take(s->p, e);
         u32s_push(&s->states, e->slot);
         u32s_push(&s->states, s->state[e->slot]);
         s->state[e->slot] = result_of(s, e, s->state[e->slot]);
@@ -234,7 +234,7 @@ static void leave_list(struct search *s, uint32_t number)
     /* In this order the call's successor is right for who walks along the list. */
     unlink_event(s, s->return_at[number]);
     unlink_event(s, s->call_at[number]);
-    s->done[number / 64] |= UINT64_C(1) << (number % 64);
+    s->p->done[number / 64] |= UINT64_C(1) << (number % 64);
     s->high = number > s->high ? number : s->high;
     s->left--;
     u32s_push(&s->trail, number);
@@ -245,7 +245,7 @@ static bool place_op(struct search *s, uint32_t number)
     const struct lin_op *op = &s->p->ops[number];
 
     leave_list(s, number);
-    return act(s, op_effects(s, op), op->effects_count, true);
+    return act(s, op_effects(s, op), op->effects_count);
 }
 
 /* One that changes nothing here. */
@@ -255,7 +255,7 @@ static void place_quietly(struct search *s, uint32_t number)
 
     leave_list(s, number);
     for (uint32_t i = 0; i < op->effects_count; i++) {
-        ahead_take(s->p, &op_effects(s, op)[i], true);
+        ahead_take(s->p, &op_effects(s, op)[i]);
     }
 }
 
@@ -265,9 +265,10 @@ static bool place_class(struct search *s, uint32_t number)
 
     s->used[number]++;
     s->set = memo_set_with(s->memo, s->set, number);
+    s->block = s->last == LIN_NONE ? s->trail.count : s->block;
     s->last = number;
     u32s_push(&s->trail, number | CLASS_BIT);
-    return act(s, &s->p->effects[c->effects], c->effects_count, false);
+    return act(s, &s->p->effects[c->effects], c->effects_count);
 }
 
 static void take_back_op(struct search *s, uint32_t number)
@@ -276,10 +277,10 @@ static void take_back_op(struct search *s, uint32_t number)
 
     relink_event(s, s->call_at[number]);
     relink_event(s, s->return_at[number]);
-    s->done[number / 64] &= ~(UINT64_C(1) << (number % 64));
+    s->p->done[number / 64] &= ~(UINT64_C(1) << (number % 64));
     s->left++;
     for (uint32_t i = 0; i < op->effects_count; i++) {
-        ahead_give(s->p, &op_effects(s, op)[i], true);
+        ahead_give(s->p, &op_effects(s, op)[i]);
     }
 }
 
@@ -289,7 +290,7 @@ static void take_back_class(struct search *s, uint32_t number)
 
     s->used[number]--;
     for (uint32_t i = 0; i < c->effects_count; i++) {
-        ahead_give(s->p, &s->p->effects[c->effects + i], false);
+        ahead_give(s->p, &s->p->effects[c->effects + i]);
     }
 }
 
@@ -312,6 +313,7 @@ static void back_to(struct search *s, const struct frame *f)
     s->high = f->high;
     s->set = f->set;
     s->last = f->last;
+    s->block = f->block;
     s->first = f->first;
 }
 
@@ -356,7 +358,7 @@ static void settle(struct search *s)
         e = s->next[e]; /* of an event that just left, too */
     }
     s->first = e == s->end ? LIN_NONE : s->p->events.at[e - 1] / 2;
-    while (s->low < s->p->ops_count && (s->done[s->low / 64] >> (s->low % 64) & 1) != 0) {
+    while (s->low < s->p->ops_count && lin_bit(s->p->done, s->low)) {
         s->low++;
     }
 }
@@ -453,28 +455,84 @@ static void make_mask(const struct search *s, const struct frame *f)
     }
 }
 
-/* After an optional operation that was not used yet: may these effects come? */
-static bool may_follow(const struct search *s, const struct lin_effect *effects, uint32_t count,
-                       uint32_t class)
+/* The effect on this slot, or NULL. */
+static const struct lin_effect *effect_on(const struct lin_effect *effects, uint32_t count,
+                                          uint32_t slot)
 {
+    for (uint32_t i = 0; i < count; i++) {
+        if (effects[i].slot == slot) {
+            return &effects[i];
+        }
+    }
+    return NULL;
+}
+
+/* Does an operation with these effects use what the class leaves? One that overwrites a part of
+ * what a transaction leaves must come behind it for the sake of the rest. */
+static bool uses(const struct search *s, const struct lin_effect *effects, uint32_t count,
+                 const struct lin_class *c)
+{
+    const struct lin_effect *made = &s->p->effects[c->effects];
+    const struct lin_effect *e;
+
+    if (c->effects_count > 1) {
+        return shares_slot(s, c, effects, count);
+    }
+    e = effect_on(effects, count, made->slot);
+    return e != NULL && !is_blind(e);
+}
+
+/* Is there a class that can be used now and whose reading shares a slot with this one? */
+static bool class_uses(const struct search *s, const struct frame *f, const struct lin_class *c)
+{
+    for (uint32_t i = 0; i < s->p->reading.count; i++) {
+        const struct lin_class *r = &s->p->classes[s->p->reading.at[i]];
+        if (class_available(s, f, s->p->reading.at[i]) &&
+            uses(s, &s->p->effects[r->effects], r->effects_count, c)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Are all optional operations that were not used yet used by these effects, or by others of them,
+ * or by `next`, or, with `later`, maybe by one that comes before these effects? */
+static bool uses_block(const struct search *s, const struct frame *f,
+                       const struct lin_effect *effects, uint32_t count, uint32_t next, bool later)
+{
+    for (uint32_t i = s->block; s->last != LIN_NONE && i < s->trail.count; i++) {
+        const struct lin_class *c = &s->p->classes[s->trail.at[i] & ~CLASS_BIT];
+        bool used = (s->trail.at[i] & CLASS_BIT) == 0 || uses(s, effects, count, c);
+        for (uint32_t j = i + 1; j < s->trail.count && !used; j++) {
+            if ((s->trail.at[j] & CLASS_BIT) != 0) {
+                const struct lin_class *other = &s->p->classes[s->trail.at[j] & ~CLASS_BIT];
+                used = uses(s, &s->p->effects[other->effects], other->effects_count, c);
+            }
+        }
+        if (!used && next != LIN_NONE) {
+            const struct lin_class *other = &s->p->classes[next];
+            used = uses(s, &s->p->effects[other->effects], other->effects_count, c);
+        }
+        if (!used && !(later && class_uses(s, f, c))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* May this class come behind `last`? */
+static bool may_follow(const struct search *s, uint32_t number)
+{
+    const struct lin_class *c = &s->p->classes[number];
     const struct lin_class *last;
 
     if (s->last == LIN_NONE) {
         return true;
     }
     last = &s->p->classes[s->last];
-    if (!shares_slot(s, last, effects, count)) {
-        return class != LIN_NONE && class > s->last;
-    }
-    if (last->effects_count > 1) {
-        return true;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        if (effects[i].slot == s->p->effects[last->effects].slot) {
-            return !is_blind(&effects[i]);
-        }
-    }
-    return false;
+    return shares_slot(s, last, &s->p->effects[c->effects], c->effects_count)
+               ? uses(s, &s->p->effects[c->effects], c->effects_count, last)
+               : number > s->last;
 }
 
 static bool may_place(const struct search *s, struct frame *f, uint32_t number)
@@ -484,7 +542,7 @@ static bool may_place(const struct search *s, struct frame *f, uint32_t number)
 
     /* The mask has all slots of an operation of the window, or none. */
     if (!in_mask(s, f, effects->slot) || !needs_hold(s, effects, op->effects_count) ||
-        !may_follow(s, effects, op->effects_count, LIN_NONE)) {
+        !uses_block(s, f, effects, op->effects_count, LIN_NONE, false)) {
         return false;
     }
     if (op->unseen) {
@@ -496,26 +554,44 @@ static bool may_place(const struct search *s, struct frame *f, uint32_t number)
     return true;
 }
 
-/* At a single slot: would anything in the window or any class read what this class leaves? What is
- * useful only because it was not there before is left to another. */
-static bool somebody_reads(const struct search *s, uint32_t after)
+/* Would this operation be glad of what the class leaves? A del finds any value as good as another.
+ */
+static bool welcomes(const struct search *s, const struct lin_effect *effects, uint32_t count,
+                     const struct lin_class *c)
 {
-    uint32_t state = s->state[0];
-    uint32_t number;
+    const struct lin_effect *made = &s->p->effects[c->effects];
+    const struct lin_effect *e;
+    uint32_t state = s->state[made->slot];
 
-    for (uint32_t e = s->next[HEAD]; (number = called_at(s, e)) != LIN_NONE; e = s->next[e]) {
-        const struct lin_effect *x = op_effects(s, &s->p->ops[number]);
-        if (is_blind(x) || !need_holds(x, after)) {
-            continue;
-        }
-        /* A del finds any value as good as another. */
-        if (x->need != NEED_PRESENT || state == values_root(0)) {
+    if (!uses(s, effects, count, c)) {
+        return false;
+    }
+    if (c->effects_count > 1) {
+        return true;
+    }
+    e = effect_on(effects, count, made->slot);
+    return need_holds(e, result_of(s, made, state)) &&
+           (e->need != NEED_PRESENT || state == values_root(made->slot));
+}
+
+/* Will somebody use what the class leaves, and all that was not used yet? */
+static bool somebody_uses(const struct search *s, const struct frame *f, uint32_t number)
+{
+    const struct lin_class *c = &s->p->classes[number];
+    uint32_t op;
+
+    for (uint32_t e = s->next[HEAD]; (op = called_at(s, e)) != LIN_NONE; e = s->next[e]) {
+        const struct lin_op *x = &s->p->ops[op];
+        if (welcomes(s, op_effects(s, x), x->effects_count, c) &&
+            in_mask(s, f, op_effects(s, x)->slot) &&
+            uses_block(s, f, op_effects(s, x), x->effects_count, number, true)) {
             return true;
         }
     }
     for (uint32_t i = 0; i < s->p->reading.count; i++) {
-        const struct lin_effect *x = &s->p->effects[s->p->classes[s->p->reading.at[i]].effects];
-        if (need_holds(x, after)) {
+        const struct lin_class *x = &s->p->classes[s->p->reading.at[i]];
+        if (class_available(s, f, s->p->reading.at[i]) &&
+            welcomes(s, &s->p->effects[x->effects], x->effects_count, c)) {
             return true;
         }
     }
@@ -529,14 +605,13 @@ static bool may_use(const struct search *s, const struct frame *f, uint32_t numb
     bool changes = false;
 
     if (!class_available(s, f, number) || !in_mask(s, f, effects->slot) ||
-        !needs_hold(s, effects, c->effects_count) ||
-        !may_follow(s, effects, c->effects_count, number)) {
+        !needs_hold(s, effects, c->effects_count) || !may_follow(s, number)) {
         return false;
     }
     for (uint32_t i = 0; i < c->effects_count && !changes; i++) {
         changes = result_of(s, &effects[i], s->state[effects[i].slot]) != s->state[effects[i].slot];
     }
-    return changes && (s->p->slots > 1 || somebody_reads(s, result_of(s, effects, s->state[0])));
+    return changes && somebody_uses(s, f, number);
 }
 
 /* Can only those classes be of use that set the very value somebody in the window asks for? */
@@ -624,36 +699,46 @@ static bool next_choice(const struct search *s, struct frame *f, uint32_t *ret)
 /* ---- The search ---- */
 
 /* What tells places apart, but for the optional operations used. Operations below `low` have their
- * places, those above `high` have none. */
-static void make_key(struct search *s)
+ * places, those above `high` have none. Last come the optional operations not used yet: they say
+ * what may follow. Returns the size without them. */
+static uint32_t make_key(struct search *s)
 {
     uint32_t from = s->low / 64;
     uint32_t to = s->high / 64 > from ? s->high / 64 : from;
+    uint32_t size;
 
     s->key.count = 0;
-    u32s_push(&s->key, s->last);
+    u32s_push(&s->key, 0); /* number of operations not used yet */
     for (uint32_t i = 0; i < s->p->slots; i++) {
         u32s_push(&s->key, s->state[i]);
     }
     u32s_push(&s->key, from);
     for (uint32_t i = from; i <= to; i++) {
-        u32s_push(&s->key, (uint32_t) s->done[i]);
-        u32s_push(&s->key, (uint32_t) (s->done[i] >> 32));
+        u32s_push(&s->key, (uint32_t) s->p->done[i]);
+        u32s_push(&s->key, (uint32_t) (s->p->done[i] >> 32));
     }
+    size = s->key.count;
+    for (uint32_t i = s->block; s->last != LIN_NONE && i < s->trail.count; i++) {
+        if ((s->trail.at[i] & CLASS_BIT) != 0) {
+            u32s_push(&s->key, s->trail.at[i]);
+        }
+    }
+    return size;
 }
 
 /* Is this place worth a visit? */
 static bool is_new(struct search *s)
 {
-    make_key(s);
-    if (s->last != LIN_NONE) {
-        /* Where anything may follow, all can be reached that can be reached from here. */
-        s->key.at[0] = LIN_NONE;
-        if (memo_visited(s->memo, s->key.at, s->key.count, s->set, false)) {
-            return false;
-        }
-        s->key.at[0] = s->last;
+    uint32_t size = make_key(s);
+
+    if (s->last == LIN_NONE) {
+        return !memo_visited(s->memo, s->key.at, size, s->set, true);
     }
+    /* Where anything may follow, all can be reached that can be reached from here. */
+    if (memo_visited(s->memo, s->key.at, size, s->set, false)) {
+        return false;
+    }
+    s->key.at[0] = s->key.count - size;
     return !memo_visited(s->memo, s->key.at, s->key.count, s->set, true);
 }
 
@@ -674,6 +759,7 @@ static void push_frame(struct search *s)
                         .high = s->high,
                         .set = s->set,
                         .last = s->last,
+                        .block = s->block,
                         .first = s->first,
                         .unseen_slot = LIN_NONE,
                         .phase = PHASE_FIRST};
