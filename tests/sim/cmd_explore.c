@@ -21,6 +21,8 @@ enum flag {
     OPT_CRASHES,
     OPT_DUPLICATES,
     OPT_PRODUCT,
+    OPT_FIFO,
+    OPT_INSTANT_DISK,
     OPT_HISTORIES,
     OPT_DEPTH,
     OPT_STATES_MAX,
@@ -45,6 +47,8 @@ static const struct cli_flag flags[] = {
     [OPT_CRASHES] = {"crashes", 0, FLAG_NUMBER, "N", NULL, NULL},
     [OPT_DUPLICATES] = {"duplicates", 0, FLAG_NUMBER, "N", NULL, NULL},
     [OPT_PRODUCT] = {"product", 0, FLAG_SWITCH, NULL, NULL, NULL},
+    [OPT_FIFO] = {"fifo", 0, FLAG_SWITCH, NULL, NULL, NULL},
+    [OPT_INSTANT_DISK] = {"instant-disk", 0, FLAG_SWITCH, NULL, NULL, NULL},
     [OPT_HISTORIES] = {"histories", 0, FLAG_SWITCH, NULL, NULL, NULL},
     [OPT_DEPTH] = {"depth", 0, FLAG_NUMBER, "N", NULL, NULL},
     [OPT_STATES_MAX] = {"states-max", 0, FLAG_NUMBER, "N", NULL, NULL},
@@ -61,8 +65,8 @@ static const char help[] =
     "and checks the properties in each. Breadth first: the first violation has a shortest path.\n"
     "\n"
     "  -e, --engine ENGINE  raft, multipaxos, paxos or all (default)\n"
-    "  --start START        empty; led: node 1 leads and all is calm (default); split: nodes 1\n"
-    "                       and 2 stand, or propose, at the same moment\n"
+    "  --start START        empty; led: a node leads and all is calm (default); split: two\n"
+    "                       nodes stand, or propose, at the same moment\n"
     "  -n, --nodes N        1 to 5 nodes (3)\n"
     "  --commands N         proposals in all, by any node that takes them: 0 to 4 (2)\n"
     "  --reads N            linearizable reads in all, at any node: 0 to 2 (0)\n"
@@ -71,6 +75,8 @@ static const char help[] =
     "  --duplicates N       messages delivered once more: 0 to 15 (0)\n"
     "  --product            with pre-vote, check-quorum and quorum-connected election, as in\n"
     "                       production; without it they are off and the budgets reach further\n"
+    "  --fifo               links keep the order of messages, but still lose any: reaches deeper\n"
+    "  --instant-disk       writes are durable at once: reaches deeper\n"
     "  --depth N            at most N steps (0: until the budgets are used up)\n"
     "  --states-max N       at most N states (20000000); one takes about 100 bytes\n"
     "  --seconds T          at most T seconds an engine\n"
@@ -136,17 +142,21 @@ static int options_of(const struct cli_args *args, struct explore_options *o, st
             return ERR_INVALID;
         }
     }
-    if (o->nodes == 0) {
-        ERR_IGNORE(buf_printf(error, "--nodes 0: at least 1"));
-        return ERR_INVALID;
-    }
     if (args->values[OPT_STATES_MAX].set) {
         o->states_max = (uint64_t) args->values[OPT_STATES_MAX].number;
     }
     if (args->values[OPT_START].set) {
         o->start = (uint8_t) args->values[OPT_START].number;
     }
+    uint32_t nodes_min = o->start == EXPLORE_SPLIT ? 2 : 1;
+    if (o->nodes < nodes_min) {
+        ERR_IGNORE(buf_printf(error, "--nodes %u: at least %u with --start %s", o->nodes, nodes_min,
+                              explore_start_name(o->start)));
+        return ERR_INVALID;
+    }
     o->product = args->values[OPT_PRODUCT].set;
+    o->fifo = args->values[OPT_FIFO].set;
+    o->instant_disk = args->values[OPT_INSTANT_DISK].set;
     o->histories = args->values[OPT_HISTORIES].set;
     return OK;
 }
@@ -169,10 +179,11 @@ static bool explore_one(struct explore_options o, int64_t seconds)
                               seconds < 0 ? UINT64_MAX : begin_us + (uint64_t) seconds * MILLION};
     o.stop = should_stop;
     o.ctx = &clock;
-    printf("%s from %s%s: %u nodes, %u commands, %u reads, %u time-outs, %u crashes, %u "
+    printf("%s from %s%s%s%s: %u nodes, %u commands, %u reads, %u time-outs, %u crashes, %u "
            "duplicates\n",
            engine_name(o.engine), explore_start_name(o.start), o.product ? ", product" : "",
-           o.nodes, o.commands, o.reads, o.timeouts, o.crashes, o.duplicates);
+           o.fifo ? ", fifo" : "", o.instant_disk ? ", instant disk" : "", o.nodes, o.commands,
+           o.reads, o.timeouts, o.crashes, o.duplicates);
     (void) fflush(stdout); /* it takes a while */
     explore_run(&o, &r);
     uint64_t us = u64_max(cmd_now_us() - begin_us, 1);

@@ -33,6 +33,7 @@ enum {
     TABLE_MIN = 1 << 12,
     TEXT_MAX = 1 << 20,
     STOP_EVERY = 1024, /* states between two questions whether to stop */
+    SPLIT_MAX = 4,
     CALM_MAX = 1000,   /* steps to a start */
     FULL_PERCENT = 60, /* of the table of states */
 };
@@ -61,7 +62,8 @@ void explore_options_init(struct explore_options *o, const struct engine_ops *en
     };
 }
 
-/* Messages in flight: numbers, in an order that does not depend on the search. */
+/* Messages in flight: numbers, in an order that does not depend on the search; with options.fifo
+ * link by link, and on each in the order in which they were sent. */
 
 struct net {
     uint32_t at[EX_NET_MAX];
@@ -80,16 +82,30 @@ static uint32_t net_put(struct explorer *x, const struct net *n)
     return intern_put(&x->nets, bytes_of(n->at, n->count * sizeof n->at[0]), NULL);
 }
 
+static uint64_t link_of(const struct explorer *x, uint32_t message)
+{
+    const struct message *m = x->messages[message].message;
+    return (uint64_t) m->to << 8 | m->from;
+}
+
+/* Does a stand behind b, which was sent later? */
+static bool net_behind(const struct explorer *x, uint32_t a, uint32_t b)
+{
+    if (x->options.fifo) {
+        return link_of(x, a) > link_of(x, b);
+    }
+    uint64_t hash_a = intern_hash(&x->message_keys, a);
+    uint64_t hash_b = intern_hash(&x->message_keys, b);
+    return hash_a > hash_b || (hash_a == hash_b && a > b);
+}
+
 static bool net_add(const struct explorer *x, struct net *n, uint32_t message)
 {
     if (n->count == EX_NET_MAX) {
         return false;
     }
-    uint64_t hash = intern_hash(&x->message_keys, message);
     uint32_t at = n->count;
-    while (at > 0 &&
-           (intern_hash(&x->message_keys, n->at[at - 1]) > hash ||
-            (intern_hash(&x->message_keys, n->at[at - 1]) == hash && n->at[at - 1] > message))) {
+    while (at > 0 && net_behind(x, n->at[at - 1], message)) {
         at--;
     }
     memmove(&n->at[at + 1], &n->at[at], (n->count - at) * sizeof n->at[0]);
@@ -98,15 +114,23 @@ static bool net_add(const struct explorer *x, struct net *n, uint32_t message)
     return true;
 }
 
-static void net_remove(struct net *n, uint32_t message)
+/* With options.fifo what was sent before it on its link is lost. */
+static void net_take(struct explorer *x, struct ex_state *s, uint32_t message)
 {
+    struct net n;
     uint32_t at = 0;
-    while (n->at[at] != message) {
+    net_get(x, s->net, &n);
+    while (n.at[at] != message) {
         at++;
-        ASSERT(at < n->count);
+        ASSERT(at < n.count);
     }
-    n->count--;
-    memmove(&n->at[at], &n->at[at + 1], (n->count - at) * sizeof n->at[0]);
+    uint32_t first = at;
+    while (x->options.fifo && first > 0 && link_of(x, n.at[first - 1]) == link_of(x, message)) {
+        first--;
+    }
+    n.count -= at + 1 - first;
+    memmove(&n.at[first], &n.at[at + 1], (n.count - first) * sizeof n.at[0]);
+    s->net = net_put(x, &n);
 }
 
 /* What will never be taken: for an earlier life of a node that crashed, from an earlier life of a
@@ -126,27 +150,22 @@ static void net_purge(const struct explorer *x, struct net *n, uint32_t node, bo
 
 /* Transitions. */
 
-static bool net_after(struct explorer *x, const struct ex_outcome *o, uint32_t input,
-                      uint32_t *number)
+/* False: too many messages. */
+static bool net_after(struct explorer *x, const struct ex_outcome *o, struct ex_state *next)
 {
     struct net n;
-    uint32_t kind = EX_INPUT_KIND(input);
-    if (kind != EX_DELIVER && kind != EX_CRASH && o->sent_count == 0 && !o->new_life) {
-        return true;
-    }
-    net_get(x, *number, &n);
-    if (kind == EX_DELIVER) {
-        net_remove(&n, EX_INPUT_ARG(input));
-    }
+    uint32_t kind = EX_INPUT_KIND(o->input);
+    uint32_t node = EX_INPUT_NODE(o->input);
+    net_get(x, next->net, &n);
     if (kind == EX_CRASH || o->new_life) {
-        net_purge(x, &n, EX_INPUT_NODE(input), kind == EX_CRASH, x->locals[o->to].known);
+        net_purge(x, &n, node, kind == EX_CRASH, x->locals[o->to].known);
     }
     for (uint32_t k = 0; k < o->sent_count; k++) {
         if (!net_add(x, &n, x->sent[o->sent_first + k])) {
             return false;
         }
     }
-    *number = net_put(x, &n);
+    next->net = net_put(x, &n);
     return true;
 }
 
@@ -157,25 +176,30 @@ enum ex_next ex_next(struct explorer *x, const struct ex_state *s, uint32_t inpu
     uint32_t kind = EX_INPUT_KIND(input);
     uint32_t local = s->local[node - 1];
     bool again = kind == EX_AGAIN;
-    const struct ex_outcome *o =
-        ex_outcome_of(x, local, again ? EX_INPUT(EX_DELIVER, node, EX_INPUT_ARG(input)) : input);
-    if (o->bad != 0) {
-        x->bad = x->violations[o->bad - 1];
+    /* A copy: what comes next may look for other outcomes. */
+    const struct ex_outcome o =
+        *ex_outcome_of(x, local, again ? EX_INPUT(EX_DELIVER, node, EX_INPUT_ARG(input)) : input);
+    if (o.bad != 0) {
+        x->bad = x->violations[o.bad - 1];
         return EX_NEXT_BAD;
     }
-    if (o->beyond) {
+    if (o.beyond) {
         return EX_NEXT_BEYOND;
     }
     struct ex_state next = *s;
-    next.local[node - 1] = o->to;
-    if (!net_after(x, o, input, &next.net)) {
+    next.local[node - 1] = o.to;
+    if (kind == EX_DELIVER) {
+        net_take(x, &next, EX_INPUT_ARG(input));
+    }
+    bool changed = o.to != local || o.sent_count > 0 || kind == EX_CRASH;
+    if (changed && !net_after(x, &o, &next)) {
         return EX_NEXT_BEYOND;
     }
     next.timeouts = (uint8_t) (next.timeouts - (kind == EX_TIMEOUT ? 1 : 0));
     next.crashes = (uint8_t) (next.crashes - (kind == EX_CRASH ? 1 : 0));
     next.duplicates = (uint8_t) (next.duplicates - (again ? 1 : 0));
     next.asked = (uint8_t) (next.asked + (kind == EX_PROPOSE ? 1 : 0) + (kind == EX_READ ? 16 : 0));
-    enum ex_next result = ex_rules_outcome(x, local, input, o, &next.monitor);
+    enum ex_next result = ex_rules_outcome(x, local, input, &o, &next.monitor);
     if (result == EX_NEXT_OK) {
         *ret_next = next;
     }
@@ -200,7 +224,7 @@ uint32_t ex_choices(struct explorer *x, const struct ex_state *s, uint32_t *choi
         if (reads < o->reads) {
             choices[count++] = EX_INPUT(EX_READ, node, reads + 1);
         }
-        if (l->timer && s->timeouts > 0) {
+        if (l->deadline_us != UINT64_MAX && s->timeouts > 0) {
             choices[count++] = EX_INPUT(EX_TIMEOUT, node, 0);
         }
         if (s->crashes > 0) {
@@ -209,7 +233,11 @@ uint32_t ex_choices(struct explorer *x, const struct ex_state *s, uint32_t *choi
     }
     net_get(x, s->net, &n);
     for (uint32_t k = 0; k < n.count; k++) {
-        if (k > 0 && n.at[k] == n.at[k - 1]) {
+        uint32_t first = 0; /* of equal ones: with options.fifo the one that loses least */
+        while (n.at[first] != n.at[k]) {
+            first++;
+        }
+        if (first < k) {
             continue;
         }
         uint32_t to = x->messages[n.at[k]].message->to;
@@ -261,49 +289,83 @@ static bool calm(struct explorer *x, struct ex_state *s)
     return false;
 }
 
-static bool until_role(struct explorer *x, struct ex_state *s, uint32_t node, uint8_t role,
-                       bool between)
+static uint32_t node_with(const struct explorer *x, const struct ex_state *s, uint8_t role)
 {
-    for (uint32_t k = 0; k < CALM_MAX; k++) {
+    for (uint32_t node = 1; node <= x->options.nodes; node++) {
         if (x->locals[s->local[node - 1]].role == role) {
-            return true;
-        }
-        if (!move(x, s, EX_INPUT(EX_TIMEOUT, node, 0)) || (between && !calm(x, s))) {
-            return false;
+            return node;
         }
     }
-    ex_bad(x, "", "node %u does not become %s", node, consensus_role_name(role));
+    return 0;
+}
+
+static uint32_t node_due(const struct explorer *x, const struct ex_state *s)
+{
+    uint32_t due = 1;
+    for (uint32_t node = 2; node <= x->options.nodes; node++) {
+        if (x->locals[s->local[node - 1]].deadline_us < x->locals[s->local[due - 1]].deadline_us) {
+            due = node;
+        }
+    }
+    return due;
+}
+
+/* Lets time pass until a node has this role. `node` 0: on all clocks alike, as eligibility wants it
+ * (each must have heard the others of late); else on the clock of this node only. */
+static bool until_role(struct explorer *x, struct ex_state *s, uint32_t node, uint8_t role)
+{
+    for (uint32_t k = 0; k < CALM_MAX; k++) {
+        uint32_t due = node == 0 ? node_due(x, s) : node;
+        if (!move(x, s, EX_INPUT(EX_TIMEOUT, due, 0))) {
+            return false;
+        }
+        uint32_t with = node_with(x, s, role);
+        if (with != 0 && (node == 0 || with == node)) {
+            return true;
+        }
+        if ((node == 0 || role == ROLE_LEADER) && !calm(x, s)) {
+            return false;
+        }
+        with = node_with(x, s, role);
+        if (with != 0 && (node == 0 || with == node)) {
+            return true;
+        }
+    }
+    ex_bad(x, "", "no node becomes %s", consensus_role_name(role));
     return false;
 }
 
 static bool begin_led(struct explorer *x, struct ex_state *s)
 {
-    if (!calm(x, s)) {
-        return false;
-    }
     if ((engine_capabilities(x->options.engine) & CAP_LEADER) != 0) {
-        return until_role(x, s, 1, ROLE_LEADER, true) && calm(x, s);
+        return until_role(x, s, x->options.product ? 0 : 1, ROLE_LEADER) && calm(x, s);
     }
     return move(x, s, EX_INPUT(EX_PROPOSE, 1, x->options.commands + 1)) && calm(x, s);
 }
 
 static bool begin_split(struct explorer *x, struct ex_state *s)
 {
-    if (!calm(x, s)) {
-        return false;
-    }
-    for (uint32_t node = 1; node <= 2; node++) {
-        if ((engine_capabilities(x->options.engine) & CAP_LEADER) != 0) {
-            if (!until_role(x, s, node, ROLE_CANDIDATE, false)) {
-                return false;
-            }
-        } else if (node <= x->options.commands) {
-            uint8_t asked = (uint8_t) (s->asked + 1);
-            if (!move(x, s, EX_INPUT(EX_PROPOSE, node, node))) {
-                return false;
-            }
-            s->asked = asked;
+    bool leaders = (engine_capabilities(x->options.engine) & CAP_LEADER) != 0;
+    if (leaders) {
+        if (!until_role(x, s, x->options.product ? 0 : 1, ROLE_CANDIDATE)) {
+            return false;
         }
+        /* A second one, if it may: what the first one says is not delivered. */
+        uint32_t node = node_with(x, s, ROLE_CANDIDATE) % x->options.nodes + 1;
+        for (uint32_t k = 0; k < SPLIT_MAX; k++) {
+            if (x->locals[s->local[node - 1]].role != ROLE_CANDIDATE &&
+                !move(x, s, EX_INPUT(EX_TIMEOUT, node, 0))) {
+                return false;
+            }
+        }
+        return true;
+    }
+    for (uint32_t node = 1; node <= u64_min(2, x->options.commands); node++) {
+        uint8_t asked = (uint8_t) (s->asked + 1);
+        if (!move(x, s, EX_INPUT(EX_PROPOSE, u64_min(node, x->options.nodes), node))) {
+            return false;
+        }
+        s->asked = asked;
     }
     return true;
 }
@@ -324,8 +386,10 @@ bool ex_begin(struct explorer *x, struct ex_state *ret_state)
             return false;
         }
     }
-    if ((x->options.start == EXPLORE_LED && !begin_led(x, &s)) ||
-        (x->options.start == EXPLORE_SPLIT && !begin_split(x, &s))) {
+    bool good = x->options.start == EXPLORE_EMPTY || calm(x, &s);
+    good = good && (x->options.start != EXPLORE_LED || begin_led(x, &s));
+    good = good && (x->options.start != EXPLORE_SPLIT || begin_split(x, &s));
+    if (!good) {
         return false;
     }
     *ret_state = s;
@@ -334,14 +398,45 @@ bool ex_begin(struct explorer *x, struct ex_state *ret_state)
 
 /* The states seen. */
 
-static bool state_put(struct explorer *x, const struct ex_state *s, struct ex_edge edge)
+/* An entry of the table of states: half of its hash, and its number + 1. */
+#define ENTRY(number, hash) (((hash) & ~UINT64_C(0xffffffff)) | ((number) + 1))
+#define ENTRY_NUMBER(entry) ((uint32_t) (entry) -1)
+#define ENTRY_LIKE(entry, hash) ((((entry) ^ (hash)) >> 32) == 0)
+
+static uint64_t state_hash(const struct ex_state *s)
 {
-    uint64_t at = hash64_bytes(0, bytes_of(s, sizeof *s)) & x->mask;
+    return hash64_bytes(0, bytes_of(s, sizeof *s));
+}
+
+static void table_put(struct explorer *x, uint64_t entry, uint64_t hash)
+{
+    uint64_t at = hash & x->mask;
     while (x->table[at] != 0) {
-        if (memcmp(&x->states[x->table[at] - 1], s, sizeof *s) == 0) {
+        at = (at + 1) & x->mask;
+    }
+    x->table[at] = entry;
+}
+
+static void table_grow(struct explorer *x)
+{
+    x->mask = x->mask * 2 + 1;
+    free(x->table);
+    x->table = xcalloc(x->mask + 1, sizeof *x->table);
+    for (uint64_t k = 0; k < x->result->states; k++) {
+        uint64_t hash = state_hash(&x->states[k]);
+        table_put(x, ENTRY(k, hash), hash);
+    }
+}
+
+/* False: it is known. */
+static bool state_put(struct explorer *x, const struct ex_state *s, uint64_t hash,
+                      struct ex_edge edge)
+{
+    for (uint64_t at = hash & x->mask; x->table[at] != 0; at = (at + 1) & x->mask) {
+        if (ENTRY_LIKE(x->table[at], hash) &&
+            memcmp(&x->states[ENTRY_NUMBER(x->table[at])], s, sizeof *s) == 0) {
             return false;
         }
-        at = (at + 1) & x->mask;
     }
     uint64_t count = x->result->states;
     if (count == x->states_capacity) {
@@ -351,18 +446,10 @@ static bool state_put(struct explorer *x, const struct ex_state *s, struct ex_ed
     }
     x->states[count] = *s;
     x->edges[count] = edge;
-    x->table[at] = (uint32_t) ++x->result->states;
+    x->result->states++;
+    table_put(x, ENTRY(count, hash), hash);
     if (x->result->states * 100 > (x->mask + 1) * FULL_PERCENT) {
-        x->mask = x->mask * 2 + 1;
-        free(x->table);
-        x->table = xcalloc(x->mask + 1, sizeof *x->table);
-        for (uint64_t k = 0; k < x->result->states; k++) {
-            at = hash64_bytes(0, bytes_of(&x->states[k], sizeof *s)) & x->mask;
-            while (x->table[at] != 0) {
-                at = (at + 1) & x->mask;
-            }
-            x->table[at] = (uint32_t) k + 1;
-        }
+        table_grow(x);
     }
     return true;
 }
@@ -481,24 +568,33 @@ static void red(struct explorer *x, uint32_t state, uint32_t input)
 static bool expand(struct explorer *x, uint32_t number)
 {
     uint32_t choices[EX_CHOICES_MAX];
-    struct ex_state next;
+    struct ex_state next[EX_CHOICES_MAX];
+    uint64_t hashes[EX_CHOICES_MAX];
+    enum ex_next results[EX_CHOICES_MAX];
     const struct ex_state s = x->states[number];
     uint32_t count = ex_choices(x, &s, choices);
     x->trying = number;
+    /* All first, so that what the second loop looks up is on its way from memory. */
     for (uint32_t k = 0; k < count; k++) {
         x->trying_input = choices[k];
-        enum ex_next result = ex_next(x, &s, choices[k], &next);
-        if (result == EX_NEXT_BAD) {
+        results[k] = ex_next(x, &s, choices[k], &next[k]);
+        if (results[k] == EX_NEXT_BAD) {
             red(x, number, choices[k]);
             return false;
         }
-        if (result == EX_NEXT_BEYOND) {
+        if (results[k] == EX_NEXT_OK) {
+            hashes[k] = state_hash(&next[k]);
+            __builtin_prefetch(&x->table[hashes[k] & x->mask]);
+        }
+    }
+    for (uint32_t k = 0; k < count; k++) {
+        if (results[k] == EX_NEXT_BEYOND) {
             x->result->beyond++;
             continue;
         }
         x->result->transitions++;
-        if (state_put(x, &next, (struct ex_edge){number, choices[k]})) {
-            count_state(x, &next);
+        if (state_put(x, &next[k], hashes[k], (struct ex_edge){number, choices[k]})) {
+            count_state(x, &next[k]);
         }
     }
     return true;
@@ -509,6 +605,9 @@ static const char *bound_of(struct explorer *x, uint64_t at)
     const struct explore_options *o = &x->options;
     if (x->result->states >= u64_min(o->states_max, UINT32_MAX - EX_CHOICES_MAX)) {
         return "the number of states";
+    }
+    if (o->depth != 0 && x->result->depth_complete == o->depth) {
+        return "the depth";
     }
     return at % STOP_EVERY == 0 && o->stop != NULL && o->stop(o->ctx) ? "time" : NULL;
 }
@@ -521,33 +620,25 @@ static void search(struct explorer *x)
         red(x, EX_NONE, 0);
         return;
     }
-    (void) state_put(x, &first, (struct ex_edge){0, 0});
+    (void) state_put(x, &first, state_hash(&first), (struct ex_edge){0, 0});
     count_state(x, &first);
     uint64_t level = 1; /* first state of the next depth */
-    for (uint64_t at = 0; at < r->states; at++) {
+    const char *bound = NULL;
+    for (uint64_t at = 0; at < r->states && bound == NULL; at++) {
         if (at == level) {
             r->depth_complete++;
             level = r->states;
         }
-        if (x->options.depth != 0 && r->depth_complete == x->options.depth) {
-            r->bound = "the depth";
-            r->depth_reached = r->depth_complete;
-            return;
-        }
-        const char *bound = bound_of(x, at);
-        if (bound != NULL) {
-            r->bound = bound;
-            r->depth_reached = r->depth_complete + (r->states > level ? 1 : 0);
-            return;
-        }
-        if (!expand(x, (uint32_t) at)) {
-            r->depth_reached = r->depth_complete + 1;
-            return;
+        bound = bound_of(x, at);
+        if (bound == NULL && !expand(x, (uint32_t) at)) {
+            bound = "a violation";
         }
     }
-    r->complete = r->beyond == 0;
-    r->depth_reached = r->depth_complete;
-    r->bound = r->complete ? "nothing: the space is exhausted" : "the tables of the explorer";
+    r->depth_reached = r->depth_complete + (r->states > level || r->red ? 1 : 0);
+    r->complete = bound == NULL && r->beyond == 0;
+    r->bound = bound != NULL ? bound
+               : r->complete ? "nothing: the space is exhausted"
+                             : "the tables of the explorer";
 }
 
 static void figures(struct explorer *x)

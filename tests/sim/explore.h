@@ -27,8 +27,8 @@ enum {
     EXPLORE_BUDGET_MAX = 15, /* of time-outs, crashes, duplicates */
 };
 
-/* From where. LED: node 1 leads and all is calm (paxos: one command is chosen and known). SPLIT:
- * nodes 1 and 2 stand at the same moment (paxos: propose for the same slot), nothing delivered. */
+/* From where. LED: a node leads and all is calm (paxos: one command is chosen and known). SPLIT:
+ * two nodes stand at the same moment (paxos: propose for the same slot), nothing delivered. */
 #define EXPLORE_START_MAP(X) X(EMPTY, "empty") X(LED, "led") X(SPLIT, "split")
 
 enum explore_start {
@@ -50,6 +50,10 @@ struct explore_options {
     /* pre-vote, check-quorum and quorum-connected election as in production; false: off, which
      * leaves the protocols of the papers and lets the budgets reach further */
     bool product;
+    /* Two ways to reach deeper with less: links that keep the order of messages (but still lose
+     * any), as connections do; disks on which a write is durable at once. */
+    bool fifo;
+    bool instant_disk;
     /* tell states of a node apart by what it was given instead of by what it is: slower, and needs
      * no knowledge of the engines; to check the former against it */
     bool histories;

@@ -13,6 +13,8 @@
 
 enum { TABLE_MIN = 1024 };
 
+#define HIGH (~UINT64_C(0xffffffff))
+
 void intern_init(struct intern *t)
 {
     *t = (struct intern){.mask = TABLE_MIN - 1};
@@ -32,15 +34,14 @@ static void place(struct intern *t, uint32_t number)
     while (t->table[at] != 0) {
         at = (at + 1) & t->mask;
     }
-    t->table[at] = number + 1;
+    t->table[at] = (t->items[number].hash & HIGH) | (number + 1);
 }
 
 static void grow_table(struct intern *t)
 {
     free(t->table);
-    ASSERT(t->mask < UINT32_MAX / 2);
     t->mask = t->mask * 2 + 1;
-    t->table = xcalloc((size_t) t->mask + 1, sizeof *t->table);
+    t->table = xcalloc(t->mask + 1, sizeof *t->table);
     for (uint32_t i = 0; i < t->count; i++) {
         place(t, i);
     }
@@ -70,9 +71,12 @@ uint32_t intern_put(struct intern *t, struct bytes bytes, bool *ret_fresh)
 {
     uint64_t hash = hash64_bytes(0, bytes);
     for (uint64_t at = hash & t->mask; t->table[at] != 0; at = (at + 1) & t->mask) {
-        uint32_t number = t->table[at] - 1;
+        if (((t->table[at] ^ hash) & HIGH) != 0) {
+            continue;
+        }
+        uint32_t number = (uint32_t) t->table[at] - 1;
         const struct intern_item *item = &t->items[number];
-        if (item->hash == hash && item->size == bytes.size &&
+        if (item->size == bytes.size &&
             (bytes.size == 0 || memcmp(t->bytes + item->offset, bytes.data, bytes.size) == 0)) {
             if (ret_fresh != NULL) {
                 *ret_fresh = false;
@@ -81,7 +85,7 @@ uint32_t intern_put(struct intern *t, struct bytes bytes, bool *ret_fresh)
         }
     }
     uint32_t number = add(t, bytes, hash);
-    if ((uint64_t) t->count * 3 > (uint64_t) t->mask * 2) {
+    if ((uint64_t) t->count * 3 > t->mask * 2) {
         grow_table(t);
     } else {
         place(t, number);

@@ -26,8 +26,8 @@ struct intern {
     uint8_t *bytes;
     uint64_t used;
     uint64_t room;
-    uint32_t *table; /* number + 1; 0: free */
-    uint32_t mask;
+    uint64_t *table; /* half of the hash, and the number + 1 below it; 0: free */
+    uint64_t mask;
 };
 
 void intern_init(struct intern *t);

@@ -92,13 +92,13 @@ struct ex_local {
     uint32_t disk; /* number in explorer.disks */
     uint32_t view; /* number in explorer.views: its log */
     uint64_t epoch;
+    uint64_t deadline_us; /* UINT64_MAX: none */
     uint8_t node;
     uint8_t life; /* from 1 */
     uint8_t role;
     uint8_t commit;
     uint8_t known[EXPLORE_NODES_MAX + 1]; /* latest life it heard of each */
     bool writes;
-    bool timer;
     bool proposes;
     struct ex_instance *live; /* an instance in this state, or NULL */
 };
@@ -106,6 +106,8 @@ struct ex_local {
 /* What an input does to a node. */
 struct ex_outcome {
     uint32_t to;
+    uint32_t input;
+    uint32_t next;       /* number + 1 of the next outcome of the same state */
     uint32_t sent_first; /* in explorer.sent: messages to others */
     uint32_t facts_first;
     uint16_t sent_count;
@@ -186,7 +188,7 @@ struct explorer {
     struct ex_state *states;
     struct ex_edge *edges;
     uint64_t states_capacity;
-    uint32_t *table;
+    uint64_t *table; /* number + 1, and half of the hash above it; 0: free */
     uint64_t mask;
     struct intern seen_views;
     uint32_t trying; /* state that is being expanded, for an assertion that fails in an engine */

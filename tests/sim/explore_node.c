@@ -146,7 +146,7 @@ static void spy_start(struct engine *e, const struct hard_state *hard)
 {
     struct ex_instance *i = e->options.trace.ctx;
     i->e = e;
-    engine_by_id(e->ops->id)->start(e, hard);
+    i->x->options.engine->start(e, hard);
 }
 
 static uint64_t seed_of(const struct ex_instance *i)
@@ -330,14 +330,6 @@ static void take(struct ex_instance *i)
     }
 }
 
-static void pump(struct ex_instance *i)
-{
-    for (uint32_t takes = 0; consensus_has_ready(i->c); takes++) {
-        ASSERT(takes < OUTPUTS_MAX);
-        take(i);
-    }
-}
-
 static void disk_write(struct ex_instance *i, const struct log_write *w)
 {
     struct ex_disk *d = &i->disk;
@@ -386,6 +378,17 @@ static void store(struct ex_instance *i)
         leave(i, leaving[k].message);
     }
     log_write_free(w);
+}
+
+static void pump(struct ex_instance *i)
+{
+    for (uint32_t takes = 0; consensus_has_ready(i->c); takes++) {
+        ASSERT(takes < OUTPUTS_MAX);
+        take(i);
+        if (i->x->options.instant_disk && i->writes_count > 0) {
+            store(i);
+        }
+    }
 }
 
 static void give(struct ex_instance *i, uint32_t input)
@@ -497,7 +500,7 @@ static uint32_t local_of(struct explorer *x, const struct ex_instance *i, uint32
                            .role = status.role,
                            .commit = (uint8_t) status.commit,
                            .writes = i->writes_count > 0,
-                           .timer = consensus_deadline(i->c) != UINT64_MAX,
+                           .deadline_us = consensus_deadline(i->c),
                            .proposes = consensus_can_propose(i->c)};
     memcpy(l->known, i->known, sizeof l->known);
     x->words.count = 0;
@@ -573,6 +576,7 @@ const struct ex_outcome *ex_outcome_of(struct explorer *x, uint32_t local, uint3
         i = instance_at(x, local); /* before the outcome begins: it repeats others */
     }
     x->outcome = (struct ex_outcome){.to = EX_NONE,
+                                     .input = input,
                                      .sent_first = x->sent_count,
                                      .facts_first = x->facts_count};
     x->result->local_steps++;
@@ -593,9 +597,10 @@ const struct ex_outcome *ex_outcome_of(struct explorer *x, uint32_t local, uint3
         x->outcomes_capacity = x->outcomes_capacity == 0 ? 1024 : x->outcomes_capacity * 2;
         x->outcomes = xrealloc(x->outcomes, x->outcomes_capacity * sizeof *x->outcomes);
     }
-    x->outcomes[x->outcomes_count] = x->outcome;
-    intern_map_put(&x->outcome_of, key, x->outcomes_count);
-    return &x->outcomes[x->outcomes_count++];
+    number = x->outcomes_count++;
+    x->outcomes[number] = x->outcome;
+    intern_map_put(&x->outcome_of, key, number);
+    return &x->outcomes[number];
 }
 
 void ex_nodes_init(struct explorer *x)

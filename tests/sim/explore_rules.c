@@ -42,7 +42,7 @@ struct led {
 
 struct chosen {
     uint64_t value; /* 0: none */
-    uint64_t epoch; /* paxos: the lowest under which it was */
+    uint64_t epoch; /* the lowest under which it was; raft: the term in which it was committed */
     uint64_t chain; /* raft */
 };
 
@@ -318,18 +318,19 @@ static bool quorum(const struct explorer *x, uint64_t nodes)
 
 /* Raft: with this entry all before it, as they stand on this disk. */
 static void choose_prefix(struct explorer *x, struct monitor *m, const struct ex_local *l,
-                          uint64_t to)
+                          struct log_pos last)
 {
     struct ex_disk d;
     uint64_t chain = 0;
     memcpy(&d, intern_get(&x->disks, l->disk).data, sizeof d);
-    for (uint64_t slot = 1; slot <= to; slot++) {
+    for (uint64_t slot = 1; slot <= last.index; slot++) {
         if (d.values[slot] == 0) {
-            ex_bad(x, "R3", "node %u has entry %llu and not %llu", l->node, llu(to), llu(slot));
+            ex_bad(x, "R3", "node %u has entry %llu and not %llu", l->node, llu(last.index),
+                   llu(slot));
             return;
         }
         chain = ex_chain(chain, d.epochs[slot], d.values[slot]);
-        choose(x, m, slot, (struct chosen){d.values[slot], d.epochs[slot], chain});
+        choose(x, m, slot, (struct chosen){d.values[slot], last.epoch, chain});
     }
 }
 
@@ -365,7 +366,7 @@ static bool on_held(struct explorer *x, struct monitor *m, const struct ex_local
         h->nodes |= UINT64_C(1) << l->node;
         if (quorum(x, h->nodes)) {
             if (is_raft(x)) {
-                choose_prefix(x, m, l, f->slot);
+                choose_prefix(x, m, l, (struct log_pos){f->slot, f->epoch});
             } else {
                 choose(x, m, f->slot, (struct chosen){f->value, f->epoch, 0});
             }
@@ -397,8 +398,9 @@ static bool on_led(struct explorer *x, struct monitor *m, const struct ex_local 
         return true;
     }
     const uint64_t *view = (const uint64_t *) (const void *) intern_get(&x->views, l->view).data;
+    /* A leader of an older term may learn of its votes late, and lead nobody. */
     for (uint64_t slot = 1; slot <= m->chosen_to; slot++) {
-        if (m->chosen[slot].value != 0 &&
+        if (m->chosen[slot].value != 0 && m->chosen[slot].epoch < epoch &&
             view[(slot - 1) * VIEW_WORDS + 2] != m->chosen[slot].chain) {
             ex_bad(x, "R4", "node %u leads term %llu without the committed entry %llu", l->node,
                    llu(epoch), llu(slot));

@@ -146,16 +146,31 @@ void ex_text_state(const struct explorer *x, const struct ex_state *s, struct bu
 
 void ex_text_code(const struct explore_options *o, struct buf *out)
 {
-    PUT(out, "%s-%s-%s-n%uc%ur%ut%ux%ud%u", engine_name(o->engine), explore_start_name(o->start),
-        o->product ? "product" : "bare", o->nodes, o->commands, o->reads, o->timeouts, o->crashes,
+    PUT(out, "%s-%s-%s%s%s-n%uc%ur%ut%ux%ud%u", engine_name(o->engine),
+        explore_start_name(o->start), o->product ? "product" : "bare", o->fifo ? "+fifo" : "",
+        o->instant_disk ? "+instant" : "", o->nodes, o->commands, o->reads, o->timeouts, o->crashes,
         o->duplicates);
 }
 
 static bool within(const struct explore_options *o)
 {
-    return o->nodes >= 1 && o->nodes <= EXPLORE_NODES_MAX && o->commands <= EXPLORE_COMMANDS_MAX &&
-           o->reads <= EXPLORE_READS_MAX && o->timeouts <= EXPLORE_BUDGET_MAX &&
-           o->crashes <= EXPLORE_BUDGET_MAX && o->duplicates <= EXPLORE_BUDGET_MAX;
+    return o->nodes >= (o->start == EXPLORE_SPLIT ? 2 : 1) && o->nodes <= EXPLORE_NODES_MAX &&
+           o->commands <= EXPLORE_COMMANDS_MAX && o->reads <= EXPLORE_READS_MAX &&
+           o->timeouts <= EXPLORE_BUDGET_MAX && o->crashes <= EXPLORE_BUDGET_MAX &&
+           o->duplicates <= EXPLORE_BUDGET_MAX;
+}
+
+static bool parse_modes(const char *text, struct explore_options *o)
+{
+    o->product = strncmp(text, "product", 7) == 0;
+    if (!o->product && strncmp(text, "bare", 4) != 0) {
+        return false;
+    }
+    text += o->product ? 7 : 4;
+    o->fifo = strncmp(text, "+fifo", 5) == 0;
+    text += o->fifo ? 5 : 0;
+    o->instant_disk = strcmp(text, "+instant") == 0;
+    return o->instant_disk || *text == '\0';
 }
 
 int ex_text_parse(const char *code, struct explore_options *ret_options, const char **ret_choices,
@@ -163,23 +178,23 @@ int ex_text_parse(const char *code, struct explore_options *ret_options, const c
 {
     char engine[16];
     char start[16];
-    char election[16];
+    char modes[32];
     int used = 0;
+    bool good = false;
     struct explore_options o;
     explore_options_init(&o, NULL);
     int found =
-        sscanf(code, "%15[a-z]-%15[a-z]-%15[a-z]-n%uc%ur%ut%ux%ud%u%n", engine, start, election,
+        sscanf(code, "%15[a-z]-%15[a-z]-%31[a-z+]-n%uc%ur%ut%ux%ud%u%n", engine, start, modes,
                &o.nodes, &o.commands, &o.reads, &o.timeouts, &o.crashes, &o.duplicates, &used);
     if (found == 9) {
         o.engine = engine_by_name(engine);
-        o.product = strcmp(election, "product") == 0;
+        good = parse_modes(modes, &o);
         o.start = 0;
         while (o.start < EXPLORE_STARTS && strcmp(explore_start_name(o.start), start) != 0) {
             o.start++;
         }
     }
-    if (o.engine == NULL || o.start == EXPLORE_STARTS || !within(&o) ||
-        (!o.product && strcmp(election, "bare") != 0)) {
+    if (o.engine == NULL || o.start == EXPLORE_STARTS || !within(&o) || !good) {
         PUT(error, "`%.40s` is not a path; one begins like raft-led-bare-n3c2r0t2x1d0.4.0", code);
         return ERR_INVALID;
     }
