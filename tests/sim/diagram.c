@@ -203,7 +203,8 @@ static size_t count_until(const struct choice *c, uint64_t us)
 static size_t find_interesting(const struct choice *c, const char **why)
 {
     size_t first = find_kind(c, 0, TRACE_BECAME_LEADER);
-    size_t fault = find_kind(c, first == SIZE_MAX ? 0 : first, TRACE_FAULT);
+    size_t work = first != SIZE_MAX ? first : find_kind(c, 0, TRACE_COMMIT); /* leaderless */
+    size_t fault = work == SIZE_MAX ? SIZE_MAX : find_kind(c, work, TRACE_FAULT);
     size_t next = fault == SIZE_MAX ? SIZE_MAX : find_kind(c, fault, TRACE_BECAME_LEADER);
 
     if (next != SIZE_MAX && first != SIZE_MAX) {
