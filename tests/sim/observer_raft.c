@@ -167,9 +167,6 @@ static void check_cut(struct observer *o, const struct obs_node *n, uint64_t fro
     if (n->leader && !n->cut_ok && from <= n->handed.last) {
         observer_fail(o, "R2", "leader %u of term %llu cuts its log from index %llu on", n->id,
                       (unsigned long long) n->lead_epoch, (unsigned long long) from);
-    } else if (from <= n->commit_checked) { /* what this very turn committed may follow the cut */
-        observer_fail(o, "R7", "node %u cuts its log from index %llu on, committed are %llu", n->id,
-                      (unsigned long long) from, (unsigned long long) n->commit_checked);
     } else {
         check_cut_chosen(o, n, &n->handed, from);
     }
@@ -380,6 +377,18 @@ static void vote_sent(struct observer *o, struct obs_node *n, const struct messa
     ERR_IGNORE(map_put(&n->granted, m->epoch, id_pointer(m->to))); /* said before, or full */
 }
 
+/* Will a write under way cut the log at or below this index? */
+static bool cut_pending(const struct obs_node *n, uint64_t index)
+{
+    for (uint32_t i = 0; i < n->pending_count; i++) {
+        const struct log_write *w = n->pending[n->pending_head + i];
+        if (w->truncate_from != 0 && w->truncate_from <= index) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* R6: the log up to `last` is durable, and is the leader's. */
 static void match_sent(struct observer *o, const struct obs_node *n, const struct message *m)
 {
@@ -387,7 +396,16 @@ static void match_sent(struct observer *o, const struct obs_node *n, const struc
     if (m->last <= image->trimmed || image->hard.epoch > m->epoch) {
         return; /* chosen; or this was true when it was made, and nobody asks any more */
     }
-    if (n->cut_from != 0 && m->last >= n->cut_from) {
+    if (m->type == MSG_RAFT_HEARTBEAT_REPLY) { /* made in this turn */
+        if (cut_pending(n, m->last)) {
+            observer_fail(o, "R6",
+                          "node %u told node %u that index %llu (term %llu) is durable, while "
+                          "it cuts its log there",
+                          n->id, m->to, (unsigned long long) m->last,
+                          (unsigned long long) m->epoch);
+            return;
+        }
+    } else if (n->cut_from != 0 && m->last >= n->cut_from) {
         return; /* made before the cut that became durable together with it (raft_fetch.c) */
     }
     const struct obs_slot *s = observer_slot(image, m->last);
