@@ -150,6 +150,9 @@ void scenario_init(struct scenario *s, const struct engine_ops *engine, uint64_t
                 [OPTION_MESSAGE_BYTES] = c->message_bytes_max,
                 [OPTION_CACHE_BYTES] = r.mvcc.cache_bytes_max,
                 [OPTION_CALLS] = r.calls_max,
+                [OPTION_CALL_BYTES] = r.call_bytes_max,
+                [OPTION_APPLY_LAG] = r.apply_lag_max,
+                [OPTION_UNWRITTEN] = r.unwritten_max,
                 [OPTION_SESSIONS] = r.mvcc.sessions_max,
                 [OPTION_DISK_BUFFER] = 64 << 20, /* as kv/logstore.h and kv/store.h have it */
                 [OPTION_PRE_VOTE] = c->pre_vote,

@@ -132,6 +132,9 @@ struct sim_step {
     X(MESSAGE_BYTES, "message-bytes", BYTES)                                                       \
     X(CACHE_BYTES, "cache-bytes", BYTES)                                                           \
     X(CALLS, "calls", COUNT)                                                                       \
+    X(CALL_BYTES, "call-bytes", BYTES) /* of requests under way */                                 \
+    X(APPLY_LAG, "apply-lag", COUNT)   /* committed and not applied */                             \
+    X(UNWRITTEN, "unwritten", BYTES)   /* rows not yet durable */                                  \
     X(SESSIONS, "sessions", COUNT)                                                                 \
     X(DISK_BUFFER, "disk-buffer", BYTES) /* of the model disk: when it begins a new log file */    \
     X(PRE_VOTE, "pre-vote", FLAG)                                                                  \

@@ -127,9 +127,9 @@ static void draw_timeouts(struct swarm *w)
         o[OPTION_GOSSIP] = election / rng_between(&rng, 1, 8);
         o[OPTION_FLUSH] = rng_between(&rng, 1, 100) * MILLISECOND;
     }
-    uint64_t seconds = s->mode == SIM_LIVENESS ? 10 : 25;
+    uint64_t seconds = s->mode == SIM_LIVENESS ? 15 : 45;
     s->length_us =
-        fast ? election * rng_between(&rng, 30, 90) : rng_between(&rng, 8, seconds) * SECOND;
+        fast ? election * rng_between(&rng, 40, 140) : rng_between(&rng, 8, seconds) * SECOND;
     /* Some runs break before there is a leader. */
     w->begin_us = rng_chance(&rng, 1, 4) ? 1 : 3 * election;
     w->end_us = s->length_us;
@@ -143,6 +143,12 @@ static uint64_t maybe_small(struct rng *rng, uint64_t usual, struct sim_span sma
     return keep ? usual : drawn;
 }
 
+/* A call that waits for one of these is not answered in time, which liveness asks for. */
+static bool slows_calls(uint32_t option)
+{
+    return option == OPTION_CALL_BYTES || option == OPTION_APPLY_LAG || option == OPTION_UNWRITTEN;
+}
+
 static void draw_limits(struct swarm *w)
 {
     struct rng rng;
@@ -152,16 +158,26 @@ static void draw_limits(struct swarm *w)
         uint8_t option; /* enum scenario_option */
         struct sim_span small;
     } limits[] = {
-        {OPTION_TRIM_KEEP, {1, 500}},           {OPTION_LOG_MEMORY, {1, 1 << 16}},
-        {OPTION_LOG_SLOTS, {64, 512}},          {OPTION_BATCH_COMMANDS, {1, 64}},
-        {OPTION_BATCH_BYTES, {64, 1 << 14}},    {OPTION_INFLIGHT, {1, 32}},
-        {OPTION_MESSAGE_BYTES, {256, 1 << 16}}, {OPTION_CACHE_BYTES, {1, 1 << 13}},
+        {OPTION_TRIM_KEEP, {1, 500}},
+        {OPTION_LOG_MEMORY, {1, 1 << 16}},
+        {OPTION_LOG_SLOTS, {64, 512}},
+        {OPTION_BATCH_COMMANDS, {1, 64}},
+        {OPTION_BATCH_BYTES, {64, 1 << 14}},
+        {OPTION_INFLIGHT, {1, 32}},
+        {OPTION_MESSAGE_BYTES, {256, 1 << 16}},
+        {OPTION_CACHE_BYTES, {1, 1 << 13}},
         {OPTION_DISK_BUFFER, {4096, 1 << 17}},
+        {OPTION_CALL_BYTES, {256, 1 << 14}},
+        {OPTION_APPLY_LAG, {1, 16}},
+        {OPTION_UNWRITTEN, {256, 1 << 14}},
     };
     for (uint32_t i = 0; i < ARRAY_SIZE(limits); i++) {
-        o[limits[i].option] = maybe_small(&rng, o[limits[i].option], limits[i].small);
+        uint64_t drawn = maybe_small(&rng, o[limits[i].option], limits[i].small);
+        if (w->s->mode == SIM_SAFETY || !slows_calls(limits[i].option)) {
+            o[limits[i].option] = drawn;
+        }
     }
-    bool few_calls = rng_chance(&rng, 1, 10);
+    bool few_calls = rng_chance(&rng, 1, 10) && w->s->mode == SIM_SAFETY;
     uint64_t calls = rng_between(&rng, 1, 6);
     bool few_sessions = rng_chance(&rng, 1, 10);
     uint64_t sessions = rng_between(&rng, 16, 64);
@@ -202,12 +218,16 @@ static void draw_workload(struct swarm *w)
     s->clients = (uint32_t) by_magnitude(&rng, (struct sim_span){1, 16});
     s->keys = (uint32_t) rng_between(&rng, 1, 8);
     /* Calls a second of all clients, as long as answers take no time. */
-    uint64_t rate = fast ? by_magnitude(&rng, (struct sim_span){50, 500})
-                         : by_magnitude(&rng, (struct sim_span){10, 80});
+    bool calm = s->mode == SIM_LIVENESS; /* all calls are answered, so no more than can be */
+    uint64_t rate = fast ? by_magnitude(&rng, (struct sim_span){100, calm ? 300 : 2500})
+                         : by_magnitude(&rng, (struct sim_span){20, calm ? 100 : 400});
     uint64_t think = s->clients * (uint64_t) SECOND / rate;
     bool steady = rng_chance(&rng, 1, 2);
     s->think = (struct sim_span){steady ? think / 2 : 0, steady ? think * 3 / 2 : think * 2};
     s->timeout_us = w->election_us * rng_between(&rng, 2, 12);
+    if (s->mode == SIM_LIVENESS) {
+        s->timeout_us += 8 * u64_max(w->election_us, s->options[OPTION_RETRY]);
+    }
     s->retry_percent = (uint32_t) rng_below(&rng, 5) * 25;
     draw_mix(s, &rng);
 }
@@ -233,7 +253,7 @@ static void draw_speeds(struct swarm *w)
     struct scenario *s = w->s;
     swarm_fork(w, DOMAIN_SPEEDS, &rng);
     s->delay = fitting(&rng, delays, ARRAY_SIZE(delays), w->election_us / 10);
-    s->log_disk = fitting(&rng, logs, ARRAY_SIZE(logs), w->election_us / 10);
+    s->log_disk = fitting(&rng, logs, ARRAY_SIZE(logs), w->election_us / 5);
     s->state_disk = fitting(&rng, states, ARRAY_SIZE(states), w->election_us / 4);
     s->reads = fitting(&rng, reads, ARRAY_SIZE(reads), w->election_us / 10);
     uint64_t loss = rng_below(&rng, 20);
@@ -337,13 +357,19 @@ static void storms(struct swarm *w)
         w->failing[i] = (uint8_t) rng_between(&rng, SIM_CALL_WRITE, SIM_CALL_SYNC);
     }
     /* How often something happens at all, shared by the kinds there are. */
-    uint64_t every = by_magnitude(&rng, (struct sim_span){w->election_us / 2, w->election_us * 12});
+    uint64_t every = by_magnitude(&rng, (struct sim_span){w->election_us / 4, w->election_us * 8});
     if (rng_chance(&rng, 3, 5)) {
         weather.storm_us = w->election_us * rng_between(&rng, 5, 20);
         weather.calm_us = w->election_us * rng_between(&rng, 5, 15);
     }
     uint32_t count = choose_faults(w, &rng, on);
     clear_up(w, &rng, &weather);
+    for (uint64_t i = 0; i < 3 && w->s->mode == SIM_LIVENESS; i++) {
+        /* Disks that were going to fail have done so. */
+        swarm_emit(w, (struct sim_step){.at_us = w->end_us / 12 * (9 + i),
+                                        .kind = STEP_RESTART,
+                                        .a = SIM_NODE_ALL});
+    }
     for (uint32_t i = 0; i < ARRAY_SIZE(FAULTS); i++) {
         uint64_t factor = rng_between(&rng, 1, 4);
         if (on[i]) {

@@ -9,10 +9,20 @@ static void emit(struct storm *storm, uint64_t at_us, uint32_t kind, uint32_t no
     swarm_emit(storm->w, (struct sim_step){.at_us = at_us, .kind = (uint8_t) kind, .a = node});
 }
 
-/* Power loss mostly: it loses more. */
-static uint32_t crash_kind(struct storm *storm)
+/* Power loss mostly: it loses more. Often the disk stands still a moment before, so that much is
+ * under way and nothing synced. */
+static uint64_t crash(struct storm *storm, uint64_t at_us, uint32_t node)
 {
-    return rng_chance(&storm->rng, 1, 3) ? STEP_KILL : STEP_CRASH;
+    if (rng_chance(&storm->rng, 1, 3)) {
+        uint64_t held = rng_between(&storm->rng, 1000, storm->w->election_us / 2);
+        swarm_emit(storm->w, (struct sim_step){.at_us = at_us,
+                                               .kind = STEP_DISK_HANG,
+                                               .a = node,
+                                               .for_us = held + 1});
+        at_us += held;
+    }
+    emit(storm, at_us, rng_chance(&storm->rng, 1, 3) ? STEP_KILL : STEP_CRASH, node);
+    return at_us;
 }
 
 /* Who led is not known when it shall start again. */
@@ -24,13 +34,13 @@ static void restart(struct storm *storm, uint64_t at_us, uint32_t node)
 void swarm_fault_crash_one(struct storm *storm, uint64_t at_us)
 {
     uint32_t node = swarm_node(storm);
-    emit(storm, at_us, crash_kind(storm), node);
+    at_us = crash(storm, at_us, node);
     restart(storm, at_us + swarm_lasting(storm), node);
 }
 
 void swarm_fault_crash_leader(struct storm *storm, uint64_t at_us)
 {
-    emit(storm, at_us, crash_kind(storm), SIM_NODE_LEADER);
+    at_us = crash(storm, at_us, SIM_NODE_LEADER);
     restart(storm, at_us + swarm_lasting(storm), SIM_NODE_LEADER);
 }
 
@@ -40,7 +50,7 @@ void swarm_fault_crash_loop(struct storm *storm, uint64_t at_us)
     uint32_t node = swarm_node_or_leader(storm);
     uint64_t pace = rng_between(&storm->rng, 1000, storm->w->election_us);
     for (uint64_t i = rng_between(&storm->rng, 2, 6); i > 0; i--) {
-        emit(storm, at_us, crash_kind(storm), node);
+        at_us = crash(storm, at_us, node);
         at_us += rng_between(&storm->rng, 0, pace);
         restart(storm, at_us, node);
         at_us += rng_between(&storm->rng, 0, pace);
@@ -49,7 +59,7 @@ void swarm_fault_crash_loop(struct storm *storm, uint64_t at_us)
 
 void swarm_fault_crash_all(struct storm *storm, uint64_t at_us)
 {
-    emit(storm, at_us, crash_kind(storm), SIM_NODE_ALL);
+    at_us = crash(storm, at_us, SIM_NODE_ALL);
     if (rng_chance(&storm->rng, 1, 2)) {
         restart(storm, at_us + swarm_lasting(storm), SIM_NODE_ALL);
         return;
@@ -67,8 +77,8 @@ void swarm_fault_crash_majority(struct storm *storm, uint64_t at_us)
     swarm_shuffle(&storm->rng, order, nodes);
     uint64_t pace = storm->w->s->options[OPTION_HEARTBEAT];
     for (uint32_t i = 0; i <= nodes / 2; i++) {
-        emit(storm, at_us, crash_kind(storm), order[i]);
-        restart(storm, at_us + swarm_lasting(storm), order[i]);
+        uint64_t down_us = crash(storm, at_us, order[i]);
+        restart(storm, down_us + swarm_lasting(storm), order[i]);
         at_us += rng_between(&storm->rng, 0, pace);
     }
 }
@@ -119,9 +129,13 @@ void swarm_fault_disk_hang(struct storm *storm, uint64_t at_us)
                                  .for_us = rng_between(&storm->rng, stuck / 4, 2 * stuck)});
 }
 
-/* The node stops at the next such call, maybe while it starts: two restarts. */
+/* The node stops at the next such call, maybe while it starts: two restarts. A liveness run must
+ * not end with a failure that is still to come. */
 static void disk_fails(struct storm *storm, uint64_t at_us, uint32_t node, uint32_t kind)
 {
+    if (storm->w->s->mode == SIM_LIVENESS && at_us > storm->w->end_us / 3 * 2) {
+        return;
+    }
     swarm_emit(storm->w, (struct sim_step){.at_us = at_us,
                                            .kind = (uint8_t) kind,
                                            .a = node,
