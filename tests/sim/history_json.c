@@ -3,6 +3,7 @@
  */
 #include "tests/sim/history.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +61,8 @@ static int wrong_field(struct reading *r, enum field field, const char *expected
 {
     uint8_t type = r->fields[field].type;
 
-    ERR_IGNORE(buf_printf(r->error, "line %u: field \"%s\" %s: %s", r->line, field_names[field],
+    ERR_IGNORE(buf_printf(r->error, "line %u: field \"%s\" %s; expected %s", r->line,
+                          field_names[field],
                           type == JSON_ABSENT ? "is missing"
                           : type == JSON_NULL ? "is null"
                                               : "has a wrong type or value",
@@ -399,7 +401,8 @@ static int read_all(struct reading *r, FILE *file, char *text)
         }
     }
     if (ferror(file)) {
-        ERR_IGNORE(buf_printf(r->error, "reading failed after line %u", r->line));
+        ERR_IGNORE(
+            buf_printf(r->error, "reading failed after line %u: %s", r->line, strerror(errno)));
         return ERR_IO;
     }
     r->line++;
