@@ -724,7 +724,7 @@ struct reading {
     struct logstore *store;
     atomic_uint_fast64_t low; /* a first index to ask for, roughly */
     atomic_bool stop;
-    uint32_t rounds;
+    atomic_uint rounds;
     uint32_t wrong;
 };
 
@@ -732,7 +732,7 @@ struct reading {
 static void *read_along(void *arg)
 {
     struct reading *r = arg;
-    while (!atomic_load(&r->stop) || r->rounds == 0) {
+    while (!atomic_load(&r->stop)) {
         struct entry_list list;
         uint64_t first = atomic_load(&r->low) + r->rounds % 20 + 1;
         int rc = logstore_read(r->store, first, first + 50, 5000, &list);
@@ -767,7 +767,8 @@ static void test_logstore_reader_beside_writer_sees_whole_log(void **state)
     uint64_t trimmed = 0;
     rng_init(&rng, 3 + seed_offset());
     assert_int_equal(pthread_create(&thread, NULL, read_along, &reading), 0);
-    for (uint64_t epoch = 1; epoch <= 600; epoch++) {
+    /* As long as it takes the reader, on a busy machine, to read along. */
+    for (uint64_t epoch = 1; epoch <= 600 || atomic_load(&reading.rounds) <= 10; epoch++) {
         struct log_write *w = log_write_new();
         uint64_t first = rng_between(&rng, trimmed + 1, last + 1);
         w->truncate_from = first;
@@ -785,7 +786,6 @@ static void test_logstore_reader_beside_writer_sees_whole_log(void **state)
     atomic_store(&reading.stop, true);
     pthread_join(thread, NULL);
     assert_int_equal(reading.wrong, 0);
-    assert_true(reading.rounds > 10);
     logstore_close(s);
 }
 
