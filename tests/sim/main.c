@@ -19,6 +19,7 @@ static const struct {
     {"run", cmd_run, "run one seed or scenario and judge it"},
     {"sweep", cmd_sweep, "run many seeds on all cores; what was never reached is told"},
     {"shrink", cmd_shrink, "make a red run small: the shortest scenario that is still red"},
+    {"check", cmd_check, "is a history of calls linearizable?"},
     {"show", cmd_show, "draw a run: who sent what when, as text or HTML"},
     {"explore", cmd_explore, "every order of events of a very small cluster"},
     {"bench", cmd_bench, "how fast the simulator is"},
