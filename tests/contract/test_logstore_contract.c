@@ -742,7 +742,7 @@ static void *read_along(void *arg)
         }
         if (rc != OK) {
             r->wrong++;
-            break;
+            continue;
         }
         for (uint32_t i = 0; i < list.count; i++) {
             const struct entry *e = &list.entries[i];
