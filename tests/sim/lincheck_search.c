@@ -482,38 +482,71 @@ static bool uses(const struct search *s, const struct lin_effect *effects, uint3
     return e != NULL && !is_blind(e);
 }
 
-/* Is there a class that can be used now and whose reading shares a slot with this one? */
-static bool class_uses(const struct search *s, const struct frame *f, const struct lin_class *c)
+/* Is there a class that could be used now and would make something of this state of a slot? */
+static bool class_uses(const struct search *s, const struct frame *f, uint32_t slot, uint32_t state)
 {
     for (uint32_t i = 0; i < s->p->reading.count; i++) {
-        const struct lin_class *r = &s->p->classes[s->p->reading.at[i]];
-        if (class_available(s, f, s->p->reading.at[i]) &&
-            uses(s, &s->p->effects[r->effects], r->effects_count, c)) {
+        const struct lin_class *c = &s->p->classes[s->p->reading.at[i]];
+        const struct lin_effect *e = effect_on(&s->p->effects[c->effects], c->effects_count, slot);
+        if (e != NULL && !is_blind(e) && need_holds(e, state) &&
+            (c->effects_count > 1 || result_of(s, e, state) != state) &&
+            class_available(s, f, s->p->reading.at[i])) {
             return true;
         }
     }
     return false;
 }
 
-/* Are all optional operations that were not used yet used by these effects, or by others of them,
- * or by `next`, or, with `later`, maybe by one that comes before these effects? */
-static bool uses_block(const struct search *s, const struct frame *f,
-                       const struct lin_effect *effects, uint32_t count, uint32_t next, bool later)
+/* The same for what a class left, or a part of it. */
+static bool class_uses_class(const struct search *s, const struct frame *f,
+                             const struct lin_class *c)
+{
+    for (uint32_t i = 0; i < c->effects_count; i++) {
+        uint32_t slot = s->p->effects[c->effects + i].slot;
+        if (class_uses(s, f, slot, s->state[slot])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Does an optional operation of those not used yet, from `from` in the trail on, use this one? */
+static bool block_uses(const struct search *s, uint32_t from, const struct lin_class *c)
+{
+    for (uint32_t i = from; i < s->trail.count; i++) {
+        const struct lin_class *other = &s->p->classes[s->trail.at[i] & ~CLASS_BIT];
+        if ((s->trail.at[i] & CLASS_BIT) != 0 &&
+            uses(s, &s->p->effects[other->effects], other->effects_count, c)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Are all optional operations that were not used yet used by this required one, or by others of
+ * them? */
+static bool uses_block(const struct search *s, const struct lin_op *op)
 {
     for (uint32_t i = s->block; s->last != LIN_NONE && i < s->trail.count; i++) {
         const struct lin_class *c = &s->p->classes[s->trail.at[i] & ~CLASS_BIT];
-        bool used = (s->trail.at[i] & CLASS_BIT) == 0 || uses(s, effects, count, c);
-        for (uint32_t j = i + 1; j < s->trail.count && !used; j++) {
-            if ((s->trail.at[j] & CLASS_BIT) != 0) {
-                const struct lin_class *other = &s->p->classes[s->trail.at[j] & ~CLASS_BIT];
-                used = uses(s, &s->p->effects[other->effects], other->effects_count, c);
-            }
+        if ((s->trail.at[i] & CLASS_BIT) != 0 &&
+            !uses(s, op_effects(s, op), op->effects_count, c) && !block_uses(s, i + 1, c)) {
+            return false;
         }
-        if (!used && next != LIN_NONE) {
-            const struct lin_class *other = &s->p->classes[next];
-            used = uses(s, &s->p->effects[other->effects], other->effects_count, c);
-        }
-        if (!used && !(later && class_uses(s, f, c))) {
+    }
+    return true;
+}
+
+/* Could they be, with class `next` and maybe others in front of it? */
+static bool may_use_block(const struct search *s, const struct frame *f, const struct lin_op *op,
+                          const struct lin_class *next)
+{
+    for (uint32_t i = s->block; s->last != LIN_NONE && i < s->trail.count; i++) {
+        const struct lin_class *c = &s->p->classes[s->trail.at[i] & ~CLASS_BIT];
+        if ((s->trail.at[i] & CLASS_BIT) != 0 &&
+            !uses(s, op_effects(s, op), op->effects_count, c) &&
+            !uses(s, &s->p->effects[next->effects], next->effects_count, c) &&
+            !block_uses(s, i + 1, c) && !class_uses_class(s, f, c)) {
             return false;
         }
     }
@@ -542,7 +575,7 @@ static bool may_place(const struct search *s, struct frame *f, uint32_t number)
 
     /* The mask has all slots of an operation of the window, or none. */
     if (!in_mask(s, f, effects->slot) || !needs_hold(s, effects, op->effects_count) ||
-        !uses_block(s, f, effects, op->effects_count, LIN_NONE, false)) {
+        !uses_block(s, op)) {
         return false;
     }
     if (op->unseen) {
@@ -583,15 +616,13 @@ static bool somebody_uses(const struct search *s, const struct frame *f, uint32_
     for (uint32_t e = s->next[HEAD]; (op = called_at(s, e)) != LIN_NONE; e = s->next[e]) {
         const struct lin_op *x = &s->p->ops[op];
         if (welcomes(s, op_effects(s, x), x->effects_count, c) &&
-            in_mask(s, f, op_effects(s, x)->slot) &&
-            uses_block(s, f, op_effects(s, x), x->effects_count, number, true)) {
+            in_mask(s, f, op_effects(s, x)->slot) && may_use_block(s, f, x, c)) {
             return true;
         }
     }
-    for (uint32_t i = 0; i < s->p->reading.count; i++) {
-        const struct lin_class *x = &s->p->classes[s->p->reading.at[i]];
-        if (class_available(s, f, s->p->reading.at[i]) &&
-            welcomes(s, &s->p->effects[x->effects], x->effects_count, c)) {
+    for (uint32_t i = 0; i < c->effects_count; i++) {
+        const struct lin_effect *made = &s->p->effects[c->effects + i];
+        if (class_uses(s, f, made->slot, result_of(s, made, s->state[made->slot]))) {
             return true;
         }
     }
