@@ -104,8 +104,8 @@ ALL_SRC := $(sort $(ALL_SRC))
 # ---------------------------------------------------------------------------------------------
 # Targets for people
 
-.PHONY: all benches deps check test test-unit asan-test fuzz soak cluster cluster-down install clean help \
-        FORCE
+.PHONY: all benches deps check test test-unit asan-test fuzz soak mutants cluster cluster-down install \
+        clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .DEFAULT_GOAL := all
@@ -133,7 +133,7 @@ test-unit: check
 
 asan-test:
 	@$(SUBMAKE) BUILD=asan check
-	@scripts/run-tests --build asan --only c,sim,cluster,process,fuzz
+	@scripts/run-tests --build asan --only c,sim,process,fuzz
 
 # With clang, libFuzzer under the sanitizers; otherwise the driver of tests/fuzz under them.
 fuzz:
@@ -141,6 +141,10 @@ fuzz:
 
 soak: check
 	@scripts/run-tests --build $(BUILD) --soak $(SECONDS)
+
+# In copies of the tree: the simulator must find each broken rule.
+mutants:
+	@scripts/mutants
 
 cluster:
 	@$(MAKE) --no-print-directory deps
@@ -168,6 +172,7 @@ help:
 	@echo 'make fuzz [CC=clang]    longer fuzzing; FUZZ_ITERATIONS=$(FUZZ_ITERATIONS)'
 	@echo 'make benches            costs of single modules: build/release/tests/bench/*'
 	@echo 'make soak               simulator and other randomised tests with new seeds for SECONDS=$(SECONDS)'
+	@echo 'make mutants            one broken rule at a time: does the simulator find it?'
 	@echo 'make cluster            a local cluster; NODES=$(NODES) ENGINE=$(ENGINE) DETACH=$(DETACH)'
 	@echo 'make cluster-down       stop it'
 	@echo 'make install            to DESTDIR and PREFIX=$(PREFIX)'

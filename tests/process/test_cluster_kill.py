@@ -3,7 +3,7 @@
 a paused leader. Afterwards every acknowledged write must be there, once, on every node.
 
 For each engine with 3 and 5 nodes: D1, D2 (kill -9 keeps what the kernel has; power cuts are
-simulated in tests/cluster), K1-K4, P9, R1, R5, R9, R11. See acknowledged.py for what is compared.
+simulated in tests/sim), K1-K4, P9, R1, R5, R9, R11. See acknowledged.py for what is compared.
 """
 # run-tests: timeout=600
 
