@@ -211,10 +211,11 @@ static void check_gap(struct sim *sim)
     if (sim->write_us != 0 && sim->write_us < s->length_us) {
         sim->result->gap_us = u64_max(sim->result->gap_us, s->length_us - sim->write_us);
     }
-    if (s->gap_elections != 0 && (sim->write_us == 0 || sim->result->gap_us > limit)) {
+    uint64_t gap = sim->write_us == 0 ? s->length_us : sim->result->gap_us;
+    if (s->gap_elections != 0 && gap > limit) {
         sim_fail(sim, "R11",
-                 "no write was answered for %" PRIu64 " us, %u election time-outs are allowed",
-                 sim->write_us == 0 ? s->length_us : sim->result->gap_us, s->gap_elections);
+                 "no write was answered for %" PRIu64 " us, %u election time-outs are allowed", gap,
+                 s->gap_elections);
     }
 }
 
