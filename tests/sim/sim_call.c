@@ -164,6 +164,12 @@ static int encode_cas(struct request *q, const struct client_op *op)
     return encode_conditional(q, &compare, key, value_text(q->values[0], op->value));
 }
 
+bool sim_call_fits(const struct client *c)
+{
+    const char *had = c->list_text[c->op.key.number];
+    return had == NULL || strlen(had) < LIST_MAX;
+}
+
 static int encode_append(struct request *q, const struct client *c)
 {
     char text[LIST_MAX + 32];
@@ -176,6 +182,7 @@ static int encode_append(struct request *q, const struct client *c)
                                     .number = c->list_mod[c->op.key.number]};
     int size = snprintf(text, sizeof text, "%s%s%" PRIu64, empty ? "" : had, empty ? "" : ",",
                         c->op.value);
+    ASSERT((size_t) size < sizeof text);
     return encode_conditional(q, &compare, key, bytes_of(text, (size_t) size));
 }
 
@@ -265,8 +272,7 @@ void sim_call_begin(struct sim *sim, struct client *c)
         op->value = revision > behind ? revision - behind : 1;
         return;
     }
-    if (op->kind == SIM_OP_APPEND && c->list_text[key] != NULL &&
-        strlen(c->list_text[key]) > LIST_MAX - 24) {
+    if (op->kind == SIM_OP_APPEND && !sim_call_fits(c)) {
         op->kind = SIM_OP_DEL;
     }
     if (sim_op_writes(op) && op->kind != SIM_OP_DEL) {

@@ -340,7 +340,7 @@ void sim_client_reply(struct sim *sim, struct node *n, const struct replica_repl
         } else {
             c->sequence += c->session != 0 ? 1 : 0; /* this one was used */
             c->op.unknown = false;                  /* and it changed nothing */
-            if (c->op.attempts < ATTEMPTS_MAX) {
+            if (c->op.attempts < ATTEMPTS_MAX && sim_call_fits(c)) {
                 try_again(sim, c);
             } else {
                 give_up(sim, c);

@@ -271,6 +271,7 @@ MUST_USE int sim_call_submit(struct sim *sim, struct client *c, struct node *n,
 /* False: the operation goes on (an append that lost a race). */
 bool sim_call_answer(struct sim *sim, struct client *c, const struct node *n,
                      const struct mvcc_result *result);
+bool sim_call_fits(const struct client *c); /* APPEND: is the list, as last seen, not too long? */
 void sim_call_begin(struct sim *sim, struct client *c); /* enters op into the history */
 void sim_call_end(struct sim *sim, struct client *c, uint8_t result); /* enum history_result */
 
