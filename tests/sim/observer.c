@@ -410,10 +410,10 @@ void observer_answered(struct observer *o, uint32_t node, uint64_t floor, uint64
     if (o->failed) {
         return;
     }
-    if (!write && applied < floor) {
-        observer_fail(o, "R9",
-                      "node %u answered a read at index %llu, asked when %llu was committed", node,
-                      (unsigned long long) applied, (unsigned long long) floor);
+    if (applied < floor) {
+        observer_fail(o, "R9", "node %u answered a %s at index %llu, asked when %llu was committed",
+                      node, write ? "write" : "read", (unsigned long long) applied,
+                      (unsigned long long) floor);
     } else if (write && (applied > o->chosen_prefix || !observer_on_quorum(o, applied))) {
         observer_fail(o, "D1", "node %u answered a write at index %llu, which no quorum holds",
                       node, (unsigned long long) applied);
