@@ -23,9 +23,11 @@ enum flag {
     OPT_PRODUCT,
     OPT_FIFO,
     OPT_INSTANT_DISK,
+    OPT_SMALL_MESSAGES,
     OPT_HISTORIES,
     OPT_DEPTH,
     OPT_STATES_MAX,
+    OPT_OBSERVE,
     OPT_SECONDS,
     OPT_REPLAY,
 };
@@ -49,9 +51,11 @@ static const struct cli_flag flags[] = {
     [OPT_PRODUCT] = {"product", 0, FLAG_SWITCH, NULL, NULL, NULL},
     [OPT_FIFO] = {"fifo", 0, FLAG_SWITCH, NULL, NULL, NULL},
     [OPT_INSTANT_DISK] = {"instant-disk", 0, FLAG_SWITCH, NULL, NULL, NULL},
+    [OPT_SMALL_MESSAGES] = {"small-messages", 0, FLAG_SWITCH, NULL, NULL, NULL},
     [OPT_HISTORIES] = {"histories", 0, FLAG_SWITCH, NULL, NULL, NULL},
     [OPT_DEPTH] = {"depth", 0, FLAG_NUMBER, "N", NULL, NULL},
     [OPT_STATES_MAX] = {"states-max", 0, FLAG_NUMBER, "N", NULL, NULL},
+    [OPT_OBSERVE] = {"observe", 0, FLAG_NUMBER, "N", NULL, NULL},
     [OPT_SECONDS] = {"seconds", 0, FLAG_NUMBER, "T", NULL, NULL},
     [OPT_REPLAY] = {"replay", 0, FLAG_TEXT, "PATH", NULL, NULL},
 };
@@ -65,8 +69,9 @@ static const char help[] =
     "and checks the properties in each. Breadth first: the first violation has a shortest path.\n"
     "\n"
     "  -e, --engine ENGINE  raft, multipaxos, paxos or all (default)\n"
-    "  --start START        empty; led: a node leads and all is calm (default); split: two\n"
-    "                       nodes stand, or propose, at the same moment\n"
+    "  --start START        empty; quiet: what the nodes say at the start is delivered; led: a\n"
+    "                       node leads and all is calm (default); split: two nodes stand, or\n"
+    "                       propose, at the same moment\n"
     "  -n, --nodes N        1 to 5 nodes (3)\n"
     "  --commands N         proposals in all, by any node that takes them: 0 to 4 (2)\n"
     "  --reads N            linearizable reads in all, at any node: 0 to 2 (0)\n"
@@ -77,8 +82,10 @@ static const char help[] =
     "                       production; without it they are off and the budgets reach further\n"
     "  --fifo               links keep the order of messages, but still lose any: reaches deeper\n"
     "  --instant-disk       writes are durable at once: reaches deeper\n"
+    "  --small-messages     at most one entry in each message\n"
     "  --depth N            at most N steps (0: until the budgets are used up)\n"
     "  --states-max N       at most N states (20000000); one takes about 100 bytes\n"
+    "  --observe N          run N of the paths once more under the simulator's observer (1000)\n"
     "  --seconds T          at most T seconds an engine\n"
     "  --histories          tell states of a node apart by all it was given: needs no knowledge\n"
     "                       of the engines, and reaches less far\n"
@@ -136,6 +143,7 @@ static int options_of(const struct cli_args *args, struct explore_options *o, st
         {OPT_CRASHES, EXPLORE_BUDGET_MAX, &o->crashes},
         {OPT_DUPLICATES, EXPLORE_BUDGET_MAX, &o->duplicates},
         {OPT_DEPTH, UINT32_MAX, &o->depth},
+        {OPT_OBSERVE, UINT32_MAX, &o->observe},
     };
     for (uint32_t k = 0; k < ARRAY_SIZE(numbers); k++) {
         if (number(args, numbers[k].flag, numbers[k].max, numbers[k].at, error) != OK) {
@@ -157,6 +165,7 @@ static int options_of(const struct cli_args *args, struct explore_options *o, st
     o->product = args->values[OPT_PRODUCT].set;
     o->fifo = args->values[OPT_FIFO].set;
     o->instant_disk = args->values[OPT_INSTANT_DISK].set;
+    o->small_messages = args->values[OPT_SMALL_MESSAGES].set;
     o->histories = args->values[OPT_HISTORIES].set;
     return OK;
 }
@@ -179,11 +188,12 @@ static bool explore_one(struct explore_options o, int64_t seconds)
                               seconds < 0 ? UINT64_MAX : begin_us + (uint64_t) seconds * MILLION};
     o.stop = should_stop;
     o.ctx = &clock;
-    printf("%s from %s%s%s%s: %u nodes, %u commands, %u reads, %u time-outs, %u crashes, %u "
+    printf("%s from %s%s%s%s%s: %u nodes, %u commands, %u reads, %u time-outs, %u crashes, %u "
            "duplicates\n",
            engine_name(o.engine), explore_start_name(o.start), o.product ? ", product" : "",
-           o.fifo ? ", fifo" : "", o.instant_disk ? ", instant disk" : "", o.nodes, o.commands,
-           o.reads, o.timeouts, o.crashes, o.duplicates);
+           o.fifo ? ", fifo" : "", o.instant_disk ? ", instant disk" : "",
+           o.small_messages ? ", small messages" : "", o.nodes, o.commands, o.reads, o.timeouts,
+           o.crashes, o.duplicates);
     (void) fflush(stdout); /* it takes a while */
     explore_run(&o, &r);
     uint64_t us = u64_max(cmd_now_us() - begin_us, 1);
@@ -194,8 +204,8 @@ static bool explore_one(struct explore_options o, int64_t seconds)
     printf("  single nodes: %llu states, %llu inputs run, %llu repeated; %llu different messages\n",
            llu(r.local_states), llu(r.local_steps), llu(r.replayed), llu(r.messages));
     printf("  at most %llu slots chosen and %llu epochs led; %llu states after a crash; %llu "
-           "choices beyond the tables\n",
-           llu(r.chosen_max), llu(r.led_max), llu(r.crashed), llu(r.beyond));
+           "choices beyond the tables; %llu paths observed\n",
+           llu(r.chosen_max), llu(r.led_max), llu(r.crashed), llu(r.beyond), llu(r.observed));
     bool red = r.red;
     if (red) {
         print_red(&r);

@@ -59,6 +59,7 @@ void explore_options_init(struct explore_options *o, const struct engine_ops *en
         .crashes = 1,
         .start = EXPLORE_LED,
         .states_max = 20000000,
+        .observe = 1000,
     };
 }
 
@@ -256,12 +257,13 @@ static bool move(struct explorer *x, struct ex_state *s, uint32_t input)
 {
     struct ex_state budgets = *s;
     s->timeouts = 1;
-    if (ex_next(x, s, input, s) != EX_NEXT_OK) {
+    if (x->start_count == EX_START_MAX || ex_next(x, s, input, s) != EX_NEXT_OK) {
         if (x->bad.property[0] == '\0') {
             ex_bad(x, "", "the start does not fit into the tables");
         }
         return false;
     }
+    x->start_inputs[x->start_count++] = input;
     s->timeouts = budgets.timeouts;
     s->asked = budgets.asked;
     return true;
@@ -612,6 +614,22 @@ static const char *bound_of(struct explorer *x, uint64_t at)
     return at % STOP_EVERY == 0 && o->stop != NULL && o->stop(o->ctx) ? "time" : NULL;
 }
 
+/* False: a violation. */
+static bool observe(struct explorer *x)
+{
+    struct explore_result *r = x->result;
+    uint64_t stride = r->states / u64_max(x->options.observe, 1) + 1;
+    for (uint64_t at = 0; at < r->states && x->options.observe > 0; at += stride) {
+        uint32_t state = (uint32_t) (r->states - 1 - at);
+        r->observed++;
+        if (!ex_observe(x, state)) {
+            red(x, x->edges[state].parent, x->edges[state].input);
+            return false;
+        }
+    }
+    return true;
+}
+
 static void search(struct explorer *x)
 {
     struct explore_result *r = x->result;
@@ -633,6 +651,9 @@ static void search(struct explorer *x)
         if (bound == NULL && !expand(x, (uint32_t) at)) {
             bound = "a violation";
         }
+    }
+    if (!r->red && !observe(x)) {
+        bound = "a violation";
     }
     r->depth_reached = r->depth_complete + (r->states > level || r->red ? 1 : 0);
     r->complete = bound == NULL && r->beyond == 0;

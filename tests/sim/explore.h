@@ -9,6 +9,10 @@
  * say up to which depth it saw everything, and the first violation found is one with the shortest
  * path.
  *
+ * The properties are checked by rules of its own, at each transition and made for that (they are
+ * part of the state); some of the paths are run again under the simulator's observer, which knows
+ * more of them but has to see a whole run.
+ *
  * Not here: time that passes without a time-out, damaged disks, clients, the replica (sim.h).
  */
 #ifndef SYNOD_TESTS_SIM_EXPLORE_H
@@ -27,9 +31,10 @@ enum {
     EXPLORE_BUDGET_MAX = 15, /* of time-outs, crashes, duplicates */
 };
 
-/* From where. LED: a node leads and all is calm (paxos: one command is chosen and known). SPLIT:
- * two nodes stand at the same moment (paxos: propose for the same slot), nothing delivered. */
-#define EXPLORE_START_MAP(X) X(EMPTY, "empty") X(LED, "led") X(SPLIT, "split")
+/* From where. EMPTY: just started. QUIET: and what was said at the start is delivered. LED: a node
+ * leads and all is calm (paxos: one command is chosen and known). SPLIT: two nodes stand at the
+ * same moment (paxos: propose for the same slot), nothing delivered. */
+#define EXPLORE_START_MAP(X) X(EMPTY, "empty") X(QUIET, "quiet") X(LED, "led") X(SPLIT, "split")
 
 enum explore_start {
 #define X(name, word) EXPLORE_##name,
@@ -54,12 +59,14 @@ struct explore_options {
      * any), as connections do; disks on which a write is durable at once. */
     bool fifo;
     bool instant_disk;
+    bool small_messages; /* one entry in each at most: more of them, in more orders */
     /* tell states of a node apart by what it was given instead of by what it is: slower, and needs
      * no knowledge of the engines; to check the former against it */
     bool histories;
     uint32_t depth; /* choices after the start; 0: until the budgets are used up */
     uint64_t states_max;
-    bool count_views;        /* fill in result.views */
+    uint32_t observe; /* ways to states, spread over all, that are run again under observer.h */
+    bool count_views; /* fill in result.views */
     bool (*stop)(void *ctx); /* asked now and then: true ends the search; NULL: never */
     void *ctx;
 };
@@ -84,6 +91,7 @@ struct explore_result {
     uint64_t replayed;     /* inputs repeated to get an instance back into a state */
     uint64_t messages;     /* different ones */
     uint64_t beyond;       /* choices not followed: the log or another table would be too long */
+    uint64_t observed;     /* paths run again under the observer */
     uint64_t chosen_max;   /* slots chosen in a state, the most */
     uint64_t led_max;      /* epochs led in a path, the most */
     uint64_t crashed;      /* states with a crash behind them */

@@ -5,6 +5,7 @@
  *     explore_engine.c   what a state of an instance is made of
  *     explore_rules.c    the properties
  *     explore.c          states of the cluster and the search
+ *     explore_observe.c  paths run again under the observer
  *     explore_text.c     choices as text, paths as codes
  *     explore_guard.c    assertions that fail inside engines
  */
@@ -17,6 +18,7 @@
 #include "consensus/engine.h"
 #include "tests/sim/explore.h"
 #include "tests/sim/explore_intern.h"
+#include "tests/sim/observer.h"
 
 enum {
     EX_SLOTS = 16,       /* slots 1 .. EX_SLOTS - 1; a choice that needs more is not followed */
@@ -26,6 +28,7 @@ enum {
     EX_NET_MAX = 96,     /* messages in flight */
     EX_CHOICES_MAX = 512,
     EX_PATH_MAX = 4096,
+    EX_START_MAX = 2048, /* inputs of a start */
     EX_NONE = UINT32_MAX,
 };
 
@@ -191,6 +194,9 @@ struct explorer {
     uint64_t *table; /* number + 1, and half of the hash above it; 0: free */
     uint64_t mask;
     struct intern seen_views;
+    uint32_t start_inputs[EX_START_MAX];
+    uint32_t start_count;
+    struct observer *observer; /* of the path that is run again; else NULL */
     uint32_t trying; /* state that is being expanded, for an assertion that fails in an engine */
     uint32_t trying_input;
 };
@@ -234,6 +240,23 @@ uint64_t ex_chain(uint64_t before, uint64_t epoch, uint64_t value);
 uint8_t ex_value_number(const struct explorer *x, const struct value *v);
 void ex_fact(struct explorer *x, const struct ex_fact *fact);
 uint32_t ex_message_number(struct explorer *x, const struct message *m, uint8_t life);
+
+/* A life begins. NULL: it cannot, see x->bad. */
+struct ex_instance *ex_instance_new(struct explorer *x, uint32_t node, uint32_t life,
+                                    const struct ex_disk *disk);
+void ex_instance_free(struct ex_instance *i);
+
+/* Any input but those that begin a life. */
+void ex_instance_give(struct ex_instance *i, uint32_t input);
+
+/* ---- explore_observe.c ---- */
+
+/* Runs the way to this state once more under the observer. False: it objects, see x->bad. */
+bool ex_observe(struct explorer *x, uint32_t state);
+
+void ex_observe_submitted(struct explorer *x, const struct value *v);
+void ex_observe_recovered(struct ex_instance *i, struct entry *entries, uint32_t entries_count,
+                          struct slot_promise *promises, uint32_t promises_count);
 
 /* ---- explore_engine.c ---- */
 

@@ -136,6 +136,9 @@ static void note_sent(struct explorer *x, const struct message *m, uint8_t life)
 static void on_trace(void *ctx, const struct trace_event *event)
 {
     struct ex_instance *i = ctx;
+    if (i->x->observer != NULL) {
+        observer_trace(i->x->observer, event);
+    }
     if (event->kind == TRACE_BECAME_LEADER) {
         ex_fact(i->x, &(struct ex_fact){.kind = FACT_LED, .epoch = event->epoch});
     }
@@ -178,6 +181,9 @@ static struct consensus_options options_of(const struct explorer *x, struct ex_i
     o.quorum_connected = x->options.product;
     /* Rare, so that few of the time-outs in the budget are spent on beats. */
     o.heartbeat_us = x->options.product ? o.election_us / 2 : o.election_us - 1;
+    if (x->options.small_messages) {
+        o.message_bytes_max = 1;
+    }
     o.trace = (struct trace_sink){.emit = on_trace, .ctx = i};
     return o;
 }
@@ -200,6 +206,9 @@ static void recover(struct ex_instance *i)
             promises[promises_count++] = (struct slot_promise){slot, i->disk.promises[slot]};
         }
     }
+    if (i->x->observer != NULL) {
+        ex_observe_recovered(i, entries, count, promises, promises_count);
+    }
     int err = log_restore(i->log, entries, count, promises, promises_count, i->disk.commit);
     if (err != OK) {
         ex_bad(i->x, "D4", "node %u cannot start from its disk: %s", i->node, err_name(err));
@@ -207,8 +216,8 @@ static void recover(struct ex_instance *i)
 }
 
 /* A life begins. NULL: it cannot, see x->bad. */
-static struct ex_instance *instance_new(struct explorer *x, uint32_t node, uint32_t life,
-                                        const struct ex_disk *disk)
+struct ex_instance *ex_instance_new(struct explorer *x, uint32_t node, uint32_t life,
+                                    const struct ex_disk *disk)
 {
     struct ex_instance *i = xcalloc(1, sizeof *i);
     i->x = x;
@@ -234,7 +243,7 @@ static struct ex_instance *instance_new(struct explorer *x, uint32_t node, uint3
     return i;
 }
 
-static void instance_free(struct ex_instance *i)
+void ex_instance_free(struct ex_instance *i)
 {
     for (uint32_t k = 0; k < i->writes_count; k++) {
         log_write_free(i->writes[k]);
@@ -269,6 +278,9 @@ static bool slots_fit(const struct log_write *w)
 static void leave(struct ex_instance *i, struct message *m)
 {
     ex_rules_send(i, m);
+    if (i->x->observer != NULL) {
+        observer_send(i->x->observer, i->node, m);
+    }
     if (m->to == i->node) {
         int err = consensus_step(i->c, m);
         ASSERT(err == OK);
@@ -296,6 +308,9 @@ static void take(struct ex_instance *i)
     consensus_take(i->c, &r);
     if (r.write != NULL) {
         ex_rules_write(i, r.write, status.role);
+        if (i->x->observer != NULL) {
+            observer_handed(i->x->observer, i->node, r.write);
+        }
         if (i->writes_count == EX_WRITES_MAX || !slots_fit(r.write)) {
             i->x->outcome.beyond = true;
             log_write_free(r.write);
@@ -359,6 +374,9 @@ static void store(struct ex_instance *i)
     const struct ex_disk before = i->disk;
     ASSERT(i->writes_count > 0);
     ex_rules_store(i, w);
+    if (i->x->observer != NULL) {
+        observer_synced(i->x->observer, i->node, w);
+    }
     disk_write(i, w);
     ex_rules_held(i, w, &before);
     i->writes_count--;
@@ -391,7 +409,7 @@ static void pump(struct ex_instance *i)
     }
 }
 
-static void give(struct ex_instance *i, uint32_t input)
+void ex_instance_give(struct ex_instance *i, uint32_t input)
 {
     uint32_t arg = EX_INPUT_ARG(input);
     const struct ex_message *sent;
@@ -415,6 +433,9 @@ static void give(struct ex_instance *i, uint32_t input)
         consensus_tick(i->c, i->now_us);
         break;
     case EX_PROPOSE:
+        if (i->x->observer != NULL) {
+            ex_observe_submitted(i->x, i->x->values[EX_VALUE_NOOP + arg]);
+        }
         ERR_IGNORE(consensus_propose(i->c, i->x->values[EX_VALUE_NOOP + arg])); /* refused: lost */
         break;
     case EX_READ:
@@ -432,11 +453,11 @@ static void keep_alive(struct explorer *x, uint32_t local, struct ex_instance *i
 {
     uint32_t oldest = x->live[x->live_at];
     if (oldest != EX_NONE && x->locals[oldest].live != NULL) {
-        instance_free(x->locals[oldest].live);
+        ex_instance_free(x->locals[oldest].live);
         x->locals[oldest].live = NULL;
     }
     if (x->locals[local].live != NULL) {
-        instance_free(x->locals[local].live);
+        ex_instance_free(x->locals[local].live);
     }
     x->locals[local].live = i;
     x->live[x->live_at] = local;
@@ -513,12 +534,12 @@ static struct ex_instance *begin_life(struct explorer *x, uint32_t from, uint32_
 {
     static const struct ex_disk empty;
     if (EX_INPUT_KIND(input) == EX_START) {
-        return instance_new(x, EX_INPUT_NODE(input), 1, &empty);
+        return ex_instance_new(x, EX_INPUT_NODE(input), 1, &empty);
     }
     const struct ex_local *l = &x->locals[from];
     struct ex_disk disk;
     memcpy(&disk, intern_get(&x->disks, l->disk).data, sizeof disk);
-    return instance_new(x, l->node, l->life + 1u, &disk);
+    return ex_instance_new(x, l->node, l->life + 1u, &disk);
 }
 
 static bool begins_life(uint32_t input)
@@ -546,7 +567,7 @@ static struct ex_instance *instance_at(struct explorer *x, uint32_t local)
     i = begin_life(x, x->locals[at].parent, x->locals[at].input);
     ASSERT(i != NULL);
     while (length > 0) {
-        give(i, chain[--length]);
+        ex_instance_give(i, chain[--length]);
         x->result->replayed++;
     }
     x->repeating = false;
@@ -583,7 +604,7 @@ const struct ex_outcome *ex_outcome_of(struct explorer *x, uint32_t local, uint3
     if (i == NULL) {
         i = begin_life(x, local, input);
     } else {
-        give(i, input);
+        ex_instance_give(i, input);
     }
     note_bad(x);
     x->outcome.beyond = x->outcome.beyond || (i != NULL && log_last(i->log) >= EX_SLOTS);
@@ -591,7 +612,7 @@ const struct ex_outcome *ex_outcome_of(struct explorer *x, uint32_t local, uint3
         x->outcome.to = local_of(x, i, local, input);
         keep_alive(x, x->outcome.to, i);
     } else if (i != NULL) {
-        instance_free(i);
+        ex_instance_free(i);
     }
     if (x->outcomes_count == x->outcomes_capacity) {
         x->outcomes_capacity = x->outcomes_capacity == 0 ? 1024 : x->outcomes_capacity * 2;
@@ -626,7 +647,7 @@ void ex_nodes_release(struct explorer *x)
 {
     for (uint32_t k = 0; k < x->local_keys.count; k++) {
         if (x->locals[k].live != NULL) {
-            instance_free(x->locals[k].live);
+            ex_instance_free(x->locals[k].live);
         }
     }
     for (uint32_t k = 0; k < x->message_keys.count; k++) {

@@ -5,7 +5,7 @@
  * What the latter remember along a path, the monitor, is part of the state of the cluster: two
  * states are equal only if the past can be told apart by no property. It holds: every (slot, epoch)
  * that was ever durable or asked for, with its value and the nodes that ever held it; what is
- * chosen by that; who led which epoch; what was chosen when each read was asked for.
+ * chosen by that; who led which epoch; what was known to be committed when each read was asked for.
  *
  * Chosen means: a quorum has had (slot, epoch, value) on disk. In Raft an entry of an older term on
  * a majority of disks is not yet safe (Raft 5.4.2, figure 8): there a node counts only if it was in
@@ -51,6 +51,9 @@ struct monitor {
     uint64_t held_count;
     uint64_t led_count;
     uint64_t chosen_to; /* highest slot chosen; lower ones may not be */
+    /* For reads: the highest slot that a node ever knew to be committed, which is what a client may
+     * have been told of (chosen and not yet known to be is not); and that when each was asked. */
+    uint64_t known;
     uint64_t floor[EXPLORE_READS_MAX + 1];
     struct chosen chosen[EX_SLOTS];
     struct held held[HELD_MAX];
@@ -438,7 +441,7 @@ static bool on_fact(struct explorer *x, struct monitor *m, const struct ex_local
         return on_held(x, m, l, f);
     case FACT_READ:
         if (f->slot <= EXPLORE_READS_MAX && f->chain < m->floor[f->slot]) {
-            ex_bad(x, "R9", "node %u reads at %llu; %llu were chosen when it was asked", l->node,
+            ex_bad(x, "R9", "node %u reads at %llu; %llu were committed when it was asked", l->node,
                    llu(f->chain), llu(m->floor[f->slot]));
         }
         return true;
@@ -463,7 +466,7 @@ enum ex_next ex_rules_outcome(struct explorer *x, uint32_t before, uint32_t inpu
     struct monitor m;
     monitor_get(x, *monitor, &m);
     if (reads) {
-        m.floor[EX_INPUT_ARG(input)] = chosen_prefix(&m);
+        m.floor[EX_INPUT_ARG(input)] = m.known;
     }
     for (uint32_t k = 0; k < o->facts_count; k++) {
         if (!on_fact(x, &m, l, &x->facts[o->facts_first + k])) {
@@ -471,6 +474,7 @@ enum ex_next ex_rules_outcome(struct explorer *x, uint32_t before, uint32_t inpu
         }
     }
     check_commit(x, &m, l);
+    m.known = x->options.reads > 0 ? u64_max(m.known, l->commit) : 0;
     if (x->bad.property[0] != '\0') {
         return EX_NEXT_BAD;
     }

@@ -146,10 +146,10 @@ void ex_text_state(const struct explorer *x, const struct ex_state *s, struct bu
 
 void ex_text_code(const struct explore_options *o, struct buf *out)
 {
-    PUT(out, "%s-%s-%s%s%s-n%uc%ur%ut%ux%ud%u", engine_name(o->engine),
+    PUT(out, "%s-%s-%s%s%s%s-n%uc%ur%ut%ux%ud%u", engine_name(o->engine),
         explore_start_name(o->start), o->product ? "product" : "bare", o->fifo ? "+fifo" : "",
-        o->instant_disk ? "+instant" : "", o->nodes, o->commands, o->reads, o->timeouts, o->crashes,
-        o->duplicates);
+        o->instant_disk ? "+instant" : "", o->small_messages ? "+small" : "", o->nodes, o->commands,
+        o->reads, o->timeouts, o->crashes, o->duplicates);
 }
 
 static bool within(const struct explore_options *o)
@@ -160,17 +160,24 @@ static bool within(const struct explore_options *o)
            o->duplicates <= EXPLORE_BUDGET_MAX;
 }
 
+/* Takes a word from the front of the text, if it is there. */
+static bool skip(const char **text, const char *word)
+{
+    bool found = strncmp(*text, word, strlen(word)) == 0;
+    *text += found ? strlen(word) : 0;
+    return found;
+}
+
 static bool parse_modes(const char *text, struct explore_options *o)
 {
-    o->product = strncmp(text, "product", 7) == 0;
-    if (!o->product && strncmp(text, "bare", 4) != 0) {
+    o->product = skip(&text, "product");
+    if (!o->product && !skip(&text, "bare")) {
         return false;
     }
-    text += o->product ? 7 : 4;
-    o->fifo = strncmp(text, "+fifo", 5) == 0;
-    text += o->fifo ? 5 : 0;
-    o->instant_disk = strcmp(text, "+instant") == 0;
-    return o->instant_disk || *text == '\0';
+    o->fifo = skip(&text, "+fifo");
+    o->instant_disk = skip(&text, "+instant");
+    o->small_messages = skip(&text, "+small");
+    return *text == '\0';
 }
 
 int ex_text_parse(const char *code, struct explore_options *ret_options, const char **ret_choices,
