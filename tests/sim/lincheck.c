@@ -13,6 +13,8 @@
 #include "base/mem.h"
 #include "tests/sim/lincheck_internal.h"
 
+enum { FEW_STEPS = 20000, FEW_STEPS_OP = 4, MANY_STEPS = 2000000 };
+
 struct check {
     const struct history *h;
     struct lin_budget budget;
@@ -166,27 +168,54 @@ static enum lincheck_verdict solve(struct check *c, const struct lin_part *part,
     return verdict;
 }
 
-/* Up to and including returns[*high] there is no order: the smallest such number. False: a limit
- * ended the search before it was sure. */
-static bool find_first(struct check *c, const struct lin_part *part, const uint32_t *returns,
-                       uint32_t *high, struct u32s *order)
+/* Looks for an order up to and including a return, in so many steps at most. */
+static enum lincheck_verdict probe(struct check *c, const struct lin_part *part, uint32_t number,
+                                   uint64_t steps, struct u32s *order)
 {
-    uint32_t low = 0; /* before the return of this number there is an order */
+    enum lincheck_verdict verdict;
 
-    while (low < *high) {
-        uint32_t middle = low + (*high - low) / 2;
-        switch (solve(c, part, returns[middle], order)) {
-        case LINCHECK_OK:
+    c->budget.probe_end = c->budget.steps + steps;
+    verdict = solve(c, part, number, order);
+    c->budget.probe_end = 0;
+    return verdict;
+}
+
+/*
+ * Up to and including returns[count - 1] there is no order: the smallest such number. *ret_exact
+ * false: there may be an order up to it, but all before it has one.
+ *
+ * An order is found in few steps where there is one, but that there is none may take many. So what
+ * has no order after few steps is taken for wrong at first, and only the end of that is proved.
+ */
+static uint32_t find_first(struct check *c, const struct lin_part *part, const uint32_t *returns,
+                           uint32_t count, struct u32s *order, bool *ret_exact)
+{
+    uint64_t few = FEW_STEPS + (uint64_t) FEW_STEPS_OP * part->count;
+    uint32_t low = 0; /* before the return of this number there is an order */
+    uint32_t high = count - 1;
+    bool proved = true; /* up to and including `high` there is none */
+
+    while (low < high && !c->budget.over) {
+        uint32_t middle = low + (high - low) / 2;
+        enum lincheck_verdict verdict = probe(c, part, returns[middle], few, order);
+        if (verdict == LINCHECK_OK) {
             low = middle + 1;
-            break;
-        case LINCHECK_WRONG:
-            *high = middle;
-            break;
-        default:
-            return false;
+        } else {
+            high = middle;
+            proved = verdict == LINCHECK_WRONG;
         }
     }
-    return true;
+    /* What was taken for wrong too early is passed one by one. */
+    while (low == high && !proved && !c->budget.over && high < count - 1) {
+        enum lincheck_verdict verdict = probe(c, part, returns[high], MANY_STEPS, order);
+        if (verdict != LINCHECK_OK) {
+            proved = verdict == LINCHECK_WRONG;
+            break;
+        }
+        low = ++high;
+    }
+    *ret_exact = low == high && (proved || high == count - 1);
+    return low;
 }
 
 /* This part has no order up to `last`, which is a return of any part, or LIN_NONE. */
@@ -205,10 +234,8 @@ static void note_wrong(struct check *c, const struct lin_part *part, uint32_t la
     }
     ASSERT(count > 0); /* what has no returns has an order */
     qsort_r(returns, count, sizeof(*returns), compare_returns, (void *) (uintptr_t) c->h);
-    count--;
     c->order.count = 0;
-    c->exact = find_first(c, part, returns, &count, &c->order);
-    c->wrong = returns[count];
+    c->wrong = returns[find_first(c, part, returns, count, &c->order, &c->exact)];
     free(returns);
 }
 
@@ -244,8 +271,12 @@ static enum lincheck_verdict check_all(struct check *c, struct lincheck_report *
     }
     if (c->wrong != LIN_NONE) {
         r->op = c->wrong;
-        lin_text_wrong(c->h, c->wrong, &c->order, c->exact && complete && !c->budget.over, r->text,
-                       sizeof(r->text));
+        lin_text_wrong(c->h, c->wrong, &c->order, c->exact, r->text, sizeof(r->text));
+        if (!complete || c->budget.over) {
+            size_t size = strlen(r->text); /* cut when there is no room for it */
+            (void) snprintf(r->text + size, sizeof(r->text) - size,
+                            "; given up before all keys were checked");
+        }
         return LINCHECK_WRONG;
     }
     if (c->budget.over) {

@@ -38,7 +38,9 @@ struct lincheck_report {
  *
  * "The first return that no order explains": what was answered up to it, not including it, has an
  * order, in which operations without an answer by then may take part; including it there is none.
- * When a limit ends the search for it, the text says "or one before it": WRONG stays certain.
+ * That needs every order up to it to fail, which may take far longer than the verdict; so it is
+ * given up after some million steps. Then `op` is the first one for which no order was found in few
+ * steps, and the text says "or of one after it": all before it is explained, WRONG stays certain.
  */
 enum lincheck_verdict lincheck_run(const struct history *h, const struct lincheck_options *options,
                                    struct lincheck_report *ret_report);

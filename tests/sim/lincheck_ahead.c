@@ -176,15 +176,6 @@ static void find_results(struct lin_problem *p, const struct places *places, str
 
 /* ---- Who reads a value, who changes a slot ---- */
 
-/* Room for lists whose lengths are in from[1..count]. */
-static void rows_reserve(struct lin_rows *rows, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        rows->from[i + 1] += rows->from[i];
-    }
-    rows->at = xcalloc((size_t) rows->from[count] + 1, sizeof(uint32_t));
-}
-
 /* A required operation that must find a node, or that changes a slot: its list, else LIN_NONE. */
 static uint32_t reader_row(const struct lin_effect *e)
 {
@@ -288,10 +279,8 @@ void ahead_release(struct lin_problem *p)
     free(p->ahead.set_live);
     free(p->ahead.appended);
     free(p->ahead.endless);
-    free(p->ahead.readers.from);
-    free(p->ahead.readers.at);
-    free(p->ahead.writers.from);
-    free(p->ahead.writers.at);
+    rows_release(&p->ahead.readers);
+    rows_release(&p->ahead.writers);
     free(p->ahead.writer_rank);
     free(p->ahead.writers_from);
 }

@@ -5,9 +5,9 @@
  * Which optional operations may be left out, because an order that uses one can do without:
  *
  *   - those that change nothing: gets, cas that did not swap, transactions that wrote nothing;
- *   - those that blindly set a value nobody must find (LIN_OTHER) at a slot that is not sensitive,
- *     which is one where no operation asks for more than "this very value" or nothing at all. Take
- *     the order without it: what comes between its place and the next operation that sets the slot
+ *   - those that blindly set values nobody must find (LIN_OTHER) at slots that are not sensitive,
+ *     which are those where no operation asks for more than "this very value" or nothing at all.
+ * Take the order without it: what comes between its place and the next operation that sets the slot
  *     blindly found LIN_OTHER, so it asked for nothing (appends, optional ones too) and finds
  *     nothing missing now; from the blind operation on the slot is as it was. A sensitive slot
  *     keeps them: "not that value" (a cas that did not swap) and "something" (a del that found a
@@ -299,7 +299,7 @@ static void add_operation(struct builder *b, struct class_table *t, uint32_t num
     enum role role = role_of(b, number);
     uint32_t from = p->effects_count;
     uint32_t pieces = p->pieces.count;
-    bool unseen;
+    bool unseen = true;
 
     raw_effects(b, op);
     /* A transaction that read nothing and wrote nothing fits anywhere. */
@@ -309,7 +309,9 @@ static void add_operation(struct builder *b, struct class_table *t, uint32_t num
     for (uint32_t i = 0; i < b->raw_count; i++) {
         add_effect(b, &b->raw[i]);
     }
-    unseen = b->raw_count == 1 && blind_and_unseen(p, &p->effects[from]);
+    for (uint32_t i = from; i < p->effects_count && unseen; i++) {
+        unseen = blind_and_unseen(p, &p->effects[i]);
+    }
     if (role == ROLE_REQUIRED) {
         for (uint32_t i = from; i < p->effects_count; i++) {
             p->effects[i].op = p->ops_count;
@@ -320,7 +322,7 @@ static void add_operation(struct builder *b, struct class_table *t, uint32_t num
                                                  .call_ns = op->call_ns,
                                                  .return_ns = op->return_ns,
                                                  .pure = raw_pure(b),
-                                                 .unseen = unseen};
+                                                 .unseen = unseen && b->raw_count == 1};
         return;
     }
     if (unseen) {
@@ -352,23 +354,70 @@ static void place_members(struct lin_problem *p, const struct class_table *t)
     }
 }
 
+void rows_reserve(struct lin_rows *rows, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        rows->from[i + 1] += rows->from[i];
+    }
+    rows->at = xcalloc((size_t) rows->from[count] + 1, sizeof(uint32_t));
+}
+
+void rows_release(struct lin_rows *rows)
+{
+    free(rows->from);
+    free(rows->at);
+}
+
+static void index_by_slot(struct lin_problem *p)
+{
+    uint32_t *classes = xcalloc(p->slots, sizeof(uint32_t));
+    uint32_t *effects = xcalloc(p->slots, sizeof(uint32_t));
+
+    p->by_slot.from = xcalloc((size_t) p->slots + 1, sizeof(uint32_t));
+    p->reading.from = xcalloc((size_t) p->slots + 1, sizeof(uint32_t));
+    for (uint32_t i = 0; i < p->effects_count; i++) {
+        const struct lin_effect *e = &p->effects[i];
+        if (p->class_of[i] != LIN_NONE) {
+            p->by_slot.from[e->slot + 1] += p->classes[p->class_of[i]].effects == i ? 1 : 0;
+            p->reading.from[e->slot + 1] += effect_reads(e) ? 1 : 0;
+        }
+    }
+    rows_reserve(&p->by_slot, p->slots);
+    rows_reserve(&p->reading, p->slots);
+    for (uint32_t i = 0; i < p->effects_count; i++) {
+        const struct lin_effect *e = &p->effects[i];
+        uint32_t class = p->class_of[i];
+        if (class != LIN_NONE && p->classes[class].effects == i) {
+            p->by_slot.at[p->by_slot.from[e->slot] + classes[e->slot]++] = class;
+        }
+        if (class != LIN_NONE && effect_reads(e)) {
+            p->reading.at[p->reading.from[e->slot] + effects[e->slot]++] = i;
+        }
+    }
+    free(classes);
+    free(effects);
+}
+
 static void index_classes(struct lin_problem *p)
 {
     p->setter = xmalloc(p->values.nodes_count * sizeof(p->setter[0]));
     memset(p->setter, 0xff, p->values.nodes_count * sizeof(p->setter[0])); /* LIN_NONE */
+    p->class_of = xmalloc(((size_t) p->effects_count + 1) * sizeof(p->class_of[0]));
+    memset(p->class_of, 0xff, p->effects_count * sizeof(p->class_of[0]));
     for (uint32_t i = 0; i < p->classes_count; i++) {
         const struct lin_class *c = &p->classes[i];
         const struct lin_effect *e = &p->effects[c->effects];
         if (c->effects_count > 1) {
             u32s_push(&p->multi, i);
         }
-        if (c->reads) {
-            u32s_push(&p->reading, i);
-        }
         if (c->effects_count == 1 && !c->reads && e->set_node != LIN_OTHER) {
             p->setter[e->set_node] = i;
         }
+        for (uint32_t j = 0; j < c->effects_count; j++) {
+            p->class_of[c->effects + j] = i;
+        }
     }
+    index_by_slot(p);
 }
 
 static void add_operations(struct builder *b)
@@ -461,7 +510,9 @@ void problem_release(struct lin_problem *p)
     u32s_release(&p->results);
     u32s_release(&p->events);
     u32s_release(&p->multi);
-    u32s_release(&p->reading);
+    rows_release(&p->by_slot);
+    rows_release(&p->reading);
+    free(p->class_of);
     free(p->ops);
     free(p->classes);
     free(p->members);

@@ -5,7 +5,7 @@
  *     lincheck_build.c   operations of some keys -> a problem: effects on slots, classes
  *     lincheck_values.c  values as numbers
  *     lincheck_ahead.c   what operations to come still need, and who could still give it
- *     lincheck_search.c  the search
+ *     lincheck_search.c  the search; lincheck_choose.c  what may come next
  *     lincheck_memo.c    where the search has been
  *     lincheck_text.c    the verdict in words
  *
@@ -182,13 +182,15 @@ struct lin_problem {
     uint32_t effects_count;
     struct u32s pieces;
     struct u32s results;
-    struct u32s events;     /* op * 2, + 1 its return; in order of time */
-    struct u32s multi;      /* classes with several effects */
-    struct u32s reading;    /* classes that read */
-    uint32_t *setter;       /* by node: the class that sets it blindly, LIN_NONE */
-    bool *sensitive;        /* by slot: some operation asks for anything but one value */
-    uint64_t *done;         /* by required operation, bits: has its place; kept by the search */
-    struct lin_ahead ahead; /* kept by the search */
+    struct u32s events;      /* op * 2, + 1 its return; in order of time */
+    struct u32s multi;       /* classes with several effects */
+    uint32_t *setter;        /* by node: the class that sets it blindly, LIN_NONE */
+    bool *sensitive;         /* by slot: some operation asks for anything but one value */
+    struct lin_rows by_slot; /* classes by the slot of their first effect */
+    struct lin_rows reading; /* effects of classes that read, by slot */
+    uint32_t *class_of;      /* by effect: its class, LIN_NONE */
+    uint64_t *done;          /* by required operation, bits: has its place; kept by the search */
+    struct lin_ahead ahead;  /* kept by the search */
 };
 
 /* Some keys and what was done to them. */
@@ -208,6 +210,10 @@ void problem_release(struct lin_problem *p);
 /* Does the return of `a` come no later than that of `b`? A total order of answered operations. */
 bool lin_returns_by(const struct history_op *ops_a, uint32_t a, const struct history_op *ops_b,
                     uint32_t b);
+
+/* Room for `count` lists whose lengths are in from[1..count], which become their borders. */
+void rows_reserve(struct lin_rows *rows, uint32_t count);
+void rows_release(struct lin_rows *rows);
 
 /* ---- What is to come ---- */
 
@@ -248,6 +254,7 @@ bool memo_full(const struct lin_memo *m);
 struct lin_budget {
     uint64_t steps;
     uint64_t steps_max; /* 0: no limit */
+    uint64_t probe_end; /* this search ends at so many steps; 0: no limit */
     bool (*give_up)(void *ctx);
     void *ctx;
     bool over;
@@ -261,7 +268,8 @@ enum lincheck_verdict lin_search(struct lin_problem *p, struct lin_budget *budge
 
 /* ---- Words ---- */
 
-/* One line about the first return that no order explains, after this order. */
+/* One line about the first return that no order explains, after this order. Not exact: it may be a
+ * later one. */
 void lin_text_wrong(const struct history *h, uint32_t number, const struct u32s *order, bool exact,
                     char *text, size_t size);
 

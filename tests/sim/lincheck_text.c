@@ -163,7 +163,7 @@ void lin_text_wrong(const struct history *h, uint32_t number, const struct u32s 
     put_number(&t, op->return_ns);
     put(&t, " ns");
     put_line(&t, op);
-    put(&t, exact ? "" : ", or one before it");
+    put(&t, exact ? "" : ", or of one after it (too many orders to tell)");
     put(&t, order->count == 0 ? "; nothing came before it" : "; the longest order before it: ");
     put(&t, order->count > shown ? "..., " : "");
     for (uint32_t i = order->count - shown; i < order->count; i++) {
