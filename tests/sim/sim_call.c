@@ -310,9 +310,26 @@ void sim_call_end(struct sim *sim, struct client *c, uint8_t result)
 
 /* Answers. */
 
+/* K2: a value is written once, so whoever sees it sees it at one revision. */
+static void seen_once(struct sim *sim, struct sim_key key, int64_t revision, uint64_t value)
+{
+    uint64_t id = hash64_mix(value, (uint64_t) key.space << 8 | key.number) | UINT64_C(1) << 63;
+    void *had = map_get(&sim->seen, id);
+    if (had == NULL) {
+        ERR_IGNORE(map_put(&sim->seen, id, (void *) (uintptr_t) revision)); /* full: not compared */
+    } else if ((int64_t) (uintptr_t) had != revision) {
+        char text[KEY_SIZE];
+        struct bytes name = key_text(text, key);
+        sim_fail(sim, "K2",
+                 "key %.*s has value %" PRIu64 " at revision %" PRId64 " and had it at %" PRId64,
+                 (int) name.size, text, value, revision, (int64_t) (uintptr_t) had);
+    }
+}
+
 /* What a key holds at a revision is `value` for everybody. */
 static void seen(struct sim *sim, struct sim_key key, int64_t revision, uint64_t value)
 {
+    seen_once(sim, key, revision, value);
     uint64_t id = ((uint64_t) key.space << 8 | key.number) << OP_VERSION_BITS | (uint64_t) revision;
     void *had = map_get(&sim->seen, id);
     /* The number itself is the pointer. */

@@ -65,6 +65,7 @@ struct storm {
     X(star, 3)                                                                                     \
     X(swizzle, 2)                                                                                  \
     X(isolate_leader, 2)                                                                           \
+    X(churn, 2)                                                                                    \
     X(isolate_one, 2)                                                                              \
     X(flap, 2)                                                                                     \
     X(bad_link, 2)                                                                                 \

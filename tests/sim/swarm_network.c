@@ -188,6 +188,39 @@ void swarm_fault_isolate_leader(struct storm *storm, uint64_t at_us)
     isolate(storm, at_us, SIM_NODE_LEADER);
 }
 
+/*
+ * One leader after another is cut off while it has proposals under way, comes back when the next
+ * one has some of its own, and may win again: logs part and meet as in figure 7 of Raft, slots are
+ * accepted under several ballots.
+ */
+void swarm_fault_churn(struct storm *storm, uint64_t at_us)
+{
+    uint64_t election = storm->w->election_us;
+    bool crash = rng_chance(&storm->rng, 1, 2);
+    for (uint64_t i = rng_between(&storm->rng, 3, 10); i > 0; i--) {
+        const struct sim_step heal = {.at_us = at_us, .kind = STEP_HEAL};
+        swarm_emit(storm->w, heal);
+        if (rng_chance(&storm->rng, 1, 2)) {
+            at_us += rng_between(&storm->rng, 0, election / 4); /* some get the news, some do not */
+        }
+        const struct sim_step cut = {.at_us = at_us, .kind = STEP_ISOLATE, .a = SIM_NODE_LEADER};
+        swarm_emit(storm->w, cut);
+        if (crash && rng_chance(&storm->rng, 1, 3)) {
+            const struct sim_step down = {.at_us = at_us + rng_between(&storm->rng, 0, election),
+                                          .kind = STEP_CRASH,
+                                          .a = swarm_node(storm)};
+            const struct sim_step up = {.at_us = down.at_us + rng_between(&storm->rng, 0, election),
+                                        .kind = STEP_RESTART,
+                                        .a = SIM_NODE_ALL};
+            swarm_emit(storm->w, down);
+            swarm_emit(storm->w, up);
+        }
+        at_us += rng_between(&storm->rng, election / 2, 4 * election);
+    }
+    const struct sim_step heal = {.at_us = at_us, .kind = STEP_HEAL};
+    swarm_emit(storm->w, heal);
+}
+
 void swarm_fault_isolate_one(struct storm *storm, uint64_t at_us)
 {
     isolate(storm, at_us, swarm_node(storm));
