@@ -39,6 +39,7 @@ struct crash_tally {
     uint64_t losses;  /* crashes, of which many leave the same image */
     uint64_t faults;  /* calls that failed */
     uint64_t refused; /* of these: the operation failed; else it could go on without the call */
+    uint64_t spoilt;  /* images that were refused, as they may: see crash_explore.c */
     bool red;
     char text[3072]; /* of the first that was wrong */
 };
@@ -51,7 +52,10 @@ struct crash_explorer *crash_explorer_new(const struct crash_rig *rig,
                                           struct crash_tally *tally);
 void crash_explorer_free(struct crash_explorer *x); /* NULL is legal */
 
-/* Does nothing when the tally is red. */
-void crash_explore(struct crash_explorer *x, const struct crash_workload *w);
+/*
+ * Does nothing when the tally is red. Gives the outcomes that were seen with an operation under
+ * way: a sum of enum crash_outcome; of those with a failed call, shifted by CRASH_FAULT_SHIFT.
+ */
+uint32_t crash_explore(struct crash_explorer *x, const struct crash_workload *w);
 
 #endif

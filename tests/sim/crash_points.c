@@ -209,28 +209,60 @@ static bool goes_on(const struct crash_rig *rig, const char *path, struct crash_
     return good;
 }
 
-bool crash_check(const struct crash_rig *rig, const char *path, const struct crash_allowed *allowed,
-                 bool go_on, struct buf *why)
+/* A store that opens: reads it, and lets it go on. Closes it. */
+static uint32_t judge(const struct crash_rig *rig, const char *path, struct crash_store *s,
+                      const struct crash_allowed *allowed, bool go_on, struct buf *why)
+{
+    const struct crash_model *at = read_and_find(rig, s, allowed, why);
+    bool good = at != NULL;
+    if (good && go_on) {
+        good = goes_on(rig, path, s, at, why);
+    } else {
+        rig->kind->close(s);
+    }
+    if (!good) {
+        return 0;
+    }
+    return at == allowed->under_way ? CRASH_AFTER : CRASH_BEFORE;
+}
+
+/* A store that does not open. */
+static uint32_t judge_refusal(const struct crash_rig *rig, const struct crash_allowed *allowed,
+                              int rc, struct bytes error, struct buf *why)
+{
+    if (rc == ERR_STALE) {
+        const struct crash_model *at = find_model(rig, allowed, bytes_str("stale"));
+        if (at != NULL) {
+            return at == allowed->under_way ? CRASH_AFTER : CRASH_BEFORE;
+        }
+    }
+    if (rc == ERR_CORRUPT && allowed->may_refuse) {
+        return CRASH_REFUSED;
+    }
+    ERR_IGNORE(buf_printf(why, "does not open: %s: %.*s", err_name(rc), (int) error.size,
+                          (const char *) error.data));
+    return 0;
+}
+
+uint32_t crash_check(const struct crash_rig *rig, const char *path,
+                     const struct crash_allowed *allowed, bool go_on, struct buf *why)
 {
     struct crash_store s = {.log = NULL};
+    uint32_t outcome = 0;
     struct buf error;
     buf_init(&error, 4096);
     int rc = rig->kind->open(rig, path, false, &s, &error);
-    bool good = rc == OK;
-    if (rc == ERR_NOT_FOUND && allowed->acknowledged == NULL) {
-        good = open_store(rig, path, true, "is not there and cannot be created", &s, why);
-    } else if (rc != OK) {
-        ERR_IGNORE(buf_printf(why, "does not open: %s: %.*s", err_name(rc), (int) error.size,
-                              (const char *) error.data));
+    if (rc == OK) {
+        outcome = judge(rig, path, &s, allowed, go_on, why);
+    } else if (rc == ERR_NOT_FOUND && allowed->acknowledged == NULL) {
+        const struct crash_allowed made = {.acknowledged = allowed->created};
+        if (open_store(rig, path, true, "is not there and cannot be created", &s, why) &&
+            judge(rig, path, &s, &made, go_on, why) != 0) {
+            outcome = CRASH_ABSENT;
+        }
+    } else {
+        outcome = judge_refusal(rig, allowed, rc, buf_bytes(&error), why);
     }
     buf_release(&error);
-    if (!good) {
-        return false;
-    }
-    const struct crash_model *at = read_and_find(rig, &s, allowed, why);
-    if (at != NULL && go_on) {
-        return goes_on(rig, path, &s, at, why);
-    }
-    rig->kind->close(&s);
-    return at != NULL;
+    return outcome;
 }

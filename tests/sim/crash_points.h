@@ -43,6 +43,7 @@ enum {
     X(BULK, "bulk")          /* six entries of 6 KB */                                             \
     X(MANY, "many")          /* 1,200 entries of 8 bytes, and 40 promises */                       \
     X(TRIM_MOST, "trimmost") /* all but the last entry: more than is swept at once */              \
+    X(CONDEMN, "condemn")    /* it is not to be opened again; the last of a workload */            \
     /* the state database */                                                                       \
     X(PUT, "put")     /* four new rows */                                                          \
     X(MIX, "mix")     /* a row replaced, one deleted, one new */                                   \
@@ -139,14 +140,27 @@ struct crash_allowed {
     const struct crash_model *acknowledged; /* NULL: its creation was under way */
     const struct crash_model *under_way;    /* NULL: nothing was */
     const struct crash_model *created;      /* as it is when new */
+
+    /* ERR_CORRUPT is right too: LevelDB itself has spoilt its files, in a way nobody can help. */
+    bool may_refuse;
+};
+
+/* What was found; to be added up. */
+enum crash_outcome {
+    CRASH_ABSENT = 1,      /* no store, and one can be created */
+    CRASH_BEFORE = 2,      /* what was acknowledged, and no more */
+    CRASH_AFTER = 4,       /* and what was under way */
+    CRASH_REFUSED = 8,     /* ERR_CORRUPT, where that is right */
+    CRASH_FAULT_SHIFT = 4, /* outcomes after a failed call are kept so far to the left */
 };
 
 /*
  * Opens the store at `path` as a starting node does and judges what is in it. With a creation under
  * way "there is none" is right too, if then one can be created. `go_on`: the store must then also
- * take a write and hold it after it was opened again. False: `why` says what is wrong.
+ * take a write and hold it after it was opened again. An enum crash_outcome; 0: `why` says what is
+ * wrong.
  */
-bool crash_check(const struct crash_rig *rig, const char *path, const struct crash_allowed *allowed,
-                 bool go_on, struct buf *why);
+uint32_t crash_check(const struct crash_rig *rig, const char *path,
+                     const struct crash_allowed *allowed, bool go_on, struct buf *why);
 
 #endif

@@ -29,15 +29,18 @@ struct crash_model {
     bool holes;
     uint64_t serial; /* operations so far: makes values differ */
     uint64_t incarnation;
+    uint64_t written;
+    bool stale; /* condemned: never opened again */
     struct hard_state hard;
     struct log_pos trimmed;
     struct model_slot *slots; /* by index */
     uint64_t slots_count;
 };
 
-/* What an operation asks of a log store: one of the three. */
+/* What an operation asks of a log store: one of the four. */
 struct plan {
     bool bump;
+    bool condemn;
     bool trim;
     struct log_pos pos;
     struct log_write *writes[2];
@@ -171,6 +174,9 @@ static void plan_make(const struct crash_model *m, uint32_t op, struct plan *ret
     case CRASH_OP_BUMP:
         p.bump = true;
         break;
+    case CRASH_OP_CONDEMN:
+        p.condemn = true;
+        break;
     case CRASH_OP_APPEND:
         plan_append(m, p.writes[0], last);
         break;
@@ -262,12 +268,15 @@ static void log_model_apply(struct crash_model *m, uint32_t op)
     plan_make(m, op, &p);
     if (p.bump) {
         m->incarnation++;
+    } else if (p.condemn) {
+        m->stale = true;
     } else if (p.trim) {
         model_trim(m, p.pos);
     } else {
         for (uint32_t i = 0; i < p.count; i++) {
             model_write(m, p.writes[i]);
         }
+        m->written += p.count;
     }
     m->serial++;
     plan_release(&p);
@@ -276,7 +285,7 @@ static void log_model_apply(struct crash_model *m, uint32_t op)
 /* ---- as text ---- */
 
 static void text_head(struct buf *out, const struct identity *identity, uint64_t incarnation,
-                      const struct hard_state *hard, struct log_pos trimmed)
+                      const struct logstore_recovery *r)
 {
     ERR_IGNORE(buf_printf(out, "cluster %" PRIx64 " node %u engine %u members",
                           identity->cluster_id, (unsigned) identity->node,
@@ -285,10 +294,10 @@ static void text_head(struct buf *out, const struct identity *identity, uint64_t
         ERR_IGNORE(buf_printf(out, " %u", (unsigned) identity->members[i]));
     }
     ERR_IGNORE(buf_printf(out,
-                          "; starts %" PRIu64 "; hard %" PRIu64 " %u %" PRIu64 "; trimmed %" PRIu64
-                          "/%" PRIu64 ";",
-                          incarnation, hard->epoch, (unsigned) hard->vote, hard->commit,
-                          trimmed.index, trimmed.epoch));
+                          "; starts %" PRIu64 "; written %" PRIu64 "; hard %" PRIu64 " %u %" PRIu64
+                          "; trimmed %" PRIu64 "/%" PRIu64 ";",
+                          incarnation, r->written, r->hard.epoch, (unsigned) r->hard.vote,
+                          r->hard.commit, r->trimmed.index, r->trimmed.epoch));
 }
 
 static void text_entry(struct buf *out, struct log_pos pos, uint32_t crc)
@@ -304,7 +313,16 @@ static void text_promise(struct buf *out, struct slot_promise promise)
 
 static void log_model_text(const struct crash_model *m, struct buf *out)
 {
-    text_head(out, &m->identity, m->incarnation, &m->hard, m->trimmed);
+    const struct logstore_recovery head = {
+        .hard = m->hard,
+        .trimmed = m->trimmed,
+        .written = m->written,
+    };
+    if (m->stale) {
+        ERR_IGNORE(buf_printf(out, "stale"));
+        return;
+    }
+    text_head(out, &m->identity, m->incarnation, &head);
     for (uint64_t i = m->trimmed.index + 1; i < m->slots_count; i++) {
         if (m->slots[i].epoch != 0) {
             text_entry(out, (struct log_pos){i, m->slots[i].epoch}, m->slots[i].crc);
@@ -353,7 +371,7 @@ static int log_text(struct crash_store *s, struct buf *out, struct buf *error)
     if (rc != OK) {
         return rc;
     }
-    text_head(out, &identity, incarnation - 1, &r.hard, r.trimmed);
+    text_head(out, &identity, incarnation - 1, &r);
     for (uint32_t i = 0; i < r.entries_count; i++) {
         const struct entry *e = &r.entries[i];
         text_entry(out, (struct log_pos){e->index, e->epoch}, e->value->crc);
@@ -401,6 +419,8 @@ static int log_apply(struct crash_store *s, const struct crash_model *before, ui
     if (p.bump) {
         rc = logstore_bump_incarnation(s->log, &incarnation);
         ASSERT(rc != OK || incarnation == before->incarnation + 1);
+    } else if (p.condemn) {
+        rc = logstore_condemn(s->log, before->written + 10);
     } else if (p.trim) {
         rc = logstore_trim(s->log, p.pos);
     } else {

@@ -356,8 +356,8 @@ static uint32_t links_of(const struct file_state *s, const struct file_loss *los
     return count;
 }
 
-/* What there was of a file after the first `end` events: a journal keeps the length of a file in
- * order with the names, so what was written behind a change that is lost is lost too. */
+/* What there was of a file after the first `end` events: lengths of files are in order with names,
+ * so what was written behind a change that is lost is lost too, but for a sync that went ahead. */
 static size_t size_before(const struct file_state *s, uint32_t node, uint32_t end)
 {
     size_t size = 0;
@@ -377,9 +377,10 @@ static void data_of(const struct file_state *s, const struct file_loss *loss, ui
     const struct state_node *n = &s->nodes[node];
     bool torn = loss->torn && loss->torn_node == node;
     size_t size = loss->data_kept ? n->size : n->synced;
-    if (loss->data_kept && loss->rule == FILE_NAMES_JOURNALED && loss->names_taken > 0) {
+    if (loss->data_kept && loss->names_taken > 0) {
         size = size_before(s, node, end);
-        ASSERT(size >= n->synced); /* The sync would have kept the change. */
+        ASSERT(size >= n->synced || loss->rule == FILE_NAMES_STRICT);
+        size = u64_max(size, n->synced);
     }
     size = torn ? (size_t) loss->torn_size : size;
     if (!loss->data_kept && n->doubt_from < n->doubt_to && n->synced <= n->doubt_to) {

@@ -6,10 +6,11 @@
  *
  *  - data of a file that was synced is there; of the data behind that, all, nothing or a beginning.
  *    What a failed sync was to make durable stays in doubt for ever, whatever is synced later.
- *  - changes of names (create, rename, unlink) become durable in their order, so a crash takes the
- *    last ones of them. FILE_NAMES_JOURNALED, as ext4 and XFS: a sync that has anything to do
- *    commits all that came before, and lengths of files are in that order too. FILE_NAMES_STRICT,
- *    as btrfs: only the sync of a directory does so for its names, and that of a file for its own.
+ *  - changes of names (create, rename, unlink) and the lengths of files become durable in their
+ *    order, so a crash takes the last ones of them. FILE_NAMES_JOURNALED, as ext4 and XFS: a sync
+ *    that has anything to do commits all that came before. FILE_NAMES_STRICT, as btrfs: a sync of
+ *    a file goes ahead of what else waits, with its data and its own name alone; that of a
+ * directory takes its names with it.
  */
 #ifndef SYNOD_TESTS_SIM_FILE_IMAGE_H
 #define SYNOD_TESTS_SIM_FILE_IMAGE_H

@@ -93,7 +93,7 @@ static void give_recorder(struct file_journal *j)
 
 /* ---- events ---- */
 
-static int thread_id(void)
+int file_journal_thread(void)
 {
     return (int) syscall(SYS_gettid);
 }
@@ -107,7 +107,7 @@ static struct file_event *event_add(struct file_journal *j, enum file_event_kind
         j->events = xrealloc(j->events, j->events_capacity * sizeof j->events[0]);
     }
     struct file_event *e = &j->events[j->events_count];
-    *e = (struct file_event){.kind = (uint8_t) kind, .node = node, .thread = thread_id()};
+    *e = (struct file_event){.kind = (uint8_t) kind, .node = node, .thread = file_journal_thread()};
     j->events_count++;
     return e;
 }
@@ -638,7 +638,7 @@ uint32_t file_journal_nodes(const struct file_journal *j)
 
 bool file_journal_quiet_since(struct file_journal *j, uint32_t n)
 {
-    const int me = thread_id();
+    const int me = file_journal_thread();
     bool quiet = true;
     lock_take(j->lock);
     for (uint32_t i = n; i < j->events_count; i++) {

@@ -83,6 +83,9 @@ uint32_t file_journal_count(struct file_journal *j);
 const struct file_event *file_journal_event(const struct file_journal *j, uint32_t i);
 uint32_t file_journal_nodes(const struct file_journal *j);
 
+/* The number of the calling thread, as in file_event.thread. */
+int file_journal_thread(void);
+
 /* Whether this thread did nothing to files since the first `n` events. */
 bool file_journal_quiet_since(struct file_journal *j, uint32_t n);
 
