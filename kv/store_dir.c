@@ -326,6 +326,11 @@ int store_dir_commit(struct store_dir *d, struct buf *error)
     return number == 0 ? OK : dir_fail(error, "sync the parent of", d->path, number);
 }
 
+int store_dir_sync(struct store_dir *d, struct buf *error)
+{
+    return fsync(d->fd) == 0 ? OK : dir_fail(error, "sync", store_dir_path(d), errno);
+}
+
 const char *store_dir_path(const struct store_dir *d)
 {
     return d->temporary != NULL ? d->temporary : d->path;

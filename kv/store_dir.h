@@ -40,6 +40,9 @@ MUST_USE int store_dir_create(const char *path, struct store_dir **ret_dir, stru
  */
 MUST_USE int store_dir_commit(struct store_dir *d, struct buf *error);
 
+/* Makes durable what the names in it are now. Errors: ERR_NO_SPACE, ERR_IO. */
+MUST_USE int store_dir_sync(struct store_dir *d, struct buf *error);
+
 /* Where the files are now: `path.tmp` before the commit, `path` after. Valid until the next call.
  */
 const char *store_dir_path(const struct store_dir *d);

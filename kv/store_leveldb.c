@@ -242,6 +242,13 @@ static int store_leveldb_open(const char *path, const struct store_options *opti
         goto out;
     }
     rc = db_open(s, error);
+    if (rc != OK) {
+        goto out;
+    }
+    /* LevelDB has begun a write-ahead file and renamed CURRENT, and does not sync the directory
+     * behind that. A file system may keep what is synced in that file from now on and lose the
+     * rename: then the file before it, which a crash may have torn, would still count. */
+    rc = store_dir_sync(s->dir, error);
 out:
     if (rc != OK) {
         store_leveldb_close(&s->base);

@@ -296,7 +296,7 @@ static struct job log_job(uint8_t engine)
                 .log = logstore_by_name("leveldb"),
                 .engine = engine,
                 .write_buffer_size = WRITE_BUFFER_MIN},
-        .scope = {.faults = true, .go_on = 8},
+        .scope = {.strict = true, .faults = true, .go_on = 8},
     };
 }
 
@@ -306,7 +306,7 @@ static struct job state_job(void)
         .rig = {.kind = &crash_state_kind,
                 .state = store_by_name("leveldb"),
                 .write_buffer_size = WRITE_BUFFER_MIN},
-        .scope = {.faults = true, .go_on = 8},
+        .scope = {.strict = true, .faults = true, .go_on = 8},
     };
 }
 
