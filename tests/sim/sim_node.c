@@ -205,6 +205,9 @@ static void options_fill(const struct sim *sim, const struct node *n, struct rep
     o->batch_commands_max = (uint32_t) value[OPTION_BATCH_COMMANDS];
     o->batch_bytes_max = (uint32_t) value[OPTION_BATCH_BYTES];
     o->calls_max = (uint32_t) value[OPTION_CALLS];
+    o->call_bytes_max = value[OPTION_CALL_BYTES];
+    o->apply_lag_max = value[OPTION_APPLY_LAG];
+    o->unwritten_max = (size_t) value[OPTION_UNWRITTEN];
     o->mvcc.cache_bytes_max = (size_t) value[OPTION_CACHE_BYTES];
     o->mvcc.sessions_max = (uint32_t) value[OPTION_SESSIONS];
 }
