@@ -11,13 +11,17 @@
 #include "base/hash.h"
 #include "base/mem.h"
 
-enum { TABLE_MIN = 1024 };
+enum {
+    TABLE_MIN = 1024,
+    ROOM_MIN = 65536,
+};
 
 #define HIGH (~UINT64_C(0xffffffff))
 
 void intern_init(struct intern *t)
 {
-    *t = (struct intern){.mask = TABLE_MIN - 1};
+    *t = (struct intern){.mask = TABLE_MIN - 1, .room = ROOM_MIN};
+    t->bytes = xmalloc(t->room); /* so that no bytes, too, are somewhere */
     t->table = xcalloc(TABLE_MIN, sizeof *t->table);
 }
 
@@ -55,7 +59,7 @@ static uint32_t add(struct intern *t, struct bytes bytes, uint64_t hash)
     }
     uint64_t size = (bytes.size + 7) / 8 * 8;
     if (t->used + size > t->room) {
-        t->room = u64_max(t->room * 2, t->used + size + 65536);
+        t->room = u64_max(t->room * 2, t->used + size);
         t->bytes = xrealloc(t->bytes, t->room);
     }
     if (bytes.size > 0) {

@@ -387,13 +387,12 @@ static void store(struct ex_instance *i)
     while (due < i->waiting_count && i->waiting[due].write_id <= w->id) {
         due++;
     }
-    struct ex_waiting leaving[EX_NET_MAX];
-    ASSERT(due <= EX_NET_MAX);
-    memcpy(leaving, i->waiting, due * sizeof leaving[0]);
-    i->waiting_count -= due;
-    memmove(i->waiting, i->waiting + due, i->waiting_count * sizeof i->waiting[0]);
-    for (uint32_t k = 0; k < due; k++) {
-        leave(i, leaving[k].message);
+    /* Each is taken out before it leaves: what it does may add others. */
+    for (; due > 0; due--) {
+        struct message *m = i->waiting[0].message;
+        i->waiting_count--;
+        memmove(i->waiting, i->waiting + 1, i->waiting_count * sizeof i->waiting[0]);
+        leave(i, m);
     }
     log_write_free(w);
 }
