@@ -127,9 +127,9 @@ static void draw_timeouts(struct swarm *w)
         o[OPTION_GOSSIP] = election / rng_between(&rng, 1, 8);
         o[OPTION_FLUSH] = rng_between(&rng, 1, 100) * MILLISECOND;
     }
-    uint64_t seconds = s->mode == SIM_LIVENESS ? 15 : 45;
+    uint64_t seconds = s->mode == SIM_LIVENESS ? 25 : 60;
     s->length_us =
-        fast ? election * rng_between(&rng, 40, 140) : rng_between(&rng, 8, seconds) * SECOND;
+        fast ? election * rng_between(&rng, 50, 250) : rng_between(&rng, 10, seconds) * SECOND;
     /* Some runs break before there is a leader. */
     w->begin_us = rng_chance(&rng, 1, 4) ? 1 : 3 * election;
     w->end_us = s->length_us;

@@ -122,10 +122,11 @@ static void link_step(struct swarm *w, uint32_t kind, uint32_t a, uint32_t b, bo
     scenario_add(w->s, &step);
 }
 
-/* A node outside may lead over such links, so what a call needs must get through in the end. */
+/* A node outside may lead over such links, so what a call needs must get through: it is sent four
+ * times in the time a call has at the end. */
 static void bad_link(struct swarm *w, struct rng *rng, uint32_t a, uint32_t b)
 {
-    uint64_t most = rng_between(rng, 1000, 2 * w->election_us);
+    uint64_t most = rng_between(rng, 1000, w->election_us / 2);
     const struct sim_step step = {
         .at_us = w->s->length_us,
         .kind = STEP_QUALITY,
@@ -133,7 +134,7 @@ static void bad_link(struct swarm *w, struct rng *rng, uint32_t a, uint32_t b)
         .b = b,
         .both = rng_chance(rng, 1, 2),
         .delay = {most / 10, most},
-        .loss_permyriad = (uint32_t) rng_between(rng, 500, 3000),
+        .loss_permyriad = (uint32_t) rng_between(rng, 100, 500),
     };
     scenario_add(w->s, &step);
 }
