@@ -11,7 +11,8 @@
  * more, and is proposed here or forwarded to the leader; when the command is applied on *this* node
  * its answer is computed and given. A batch whose value does not appear (lost forward, displaced,
  * leader gone) is proposed or forwarded again with the same names: sessions make that exactly-once.
- * A call whose deadline passes is answered ERR_TIMEOUT, outcome unknown; ERR_TOO_MANY_REQUESTS and
+ * A call whose deadline passes is answered ERR_TIMEOUT, outcome unknown, and so is that of
+ * ERR_SESSION_EXPIRED; ERR_TOO_MANY_REQUESTS and
  * ERR_NO_LEADER are given before anything was sent and mean "certainly not applied" (K3).
  *
  * Deadlines are kept to a tick of 4 ms and never early.

@@ -242,6 +242,7 @@ void sim_client_over(struct sim *sim, struct client *c, int err)
         c->op.unknown = true;
     }
     if (err == ERR_SESSION_EXPIRED && c->session != 0) {
+        c->op.unknown = true; /* a second copy of its batch may find the session known again */
         give_up(sim, c);
         new_session(c);
         return;
