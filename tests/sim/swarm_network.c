@@ -203,6 +203,13 @@ void swarm_fault_churn(struct storm *storm, uint64_t at_us)
         if (rng_chance(&storm->rng, 1, 2)) {
             at_us += rng_between(&storm->rng, 0, election / 4); /* some get the news, some do not */
         }
+        if (rng_chance(&storm->rng, 1, 3)) { /* it hands over and does not hear that it did */
+            const struct sim_step transfer = {.at_us = at_us,
+                                              .kind = STEP_TRANSFER,
+                                              .a = swarm_node(storm)};
+            swarm_emit(storm->w, transfer);
+            at_us += rng_between(&storm->rng, 0, storm->w->s->delay.max);
+        }
         const struct sim_step cut = {.at_us = at_us, .kind = STEP_ISOLATE, .a = SIM_NODE_LEADER};
         swarm_emit(storm->w, cut);
         if (crash && rng_chance(&storm->rng, 1, 3)) {
