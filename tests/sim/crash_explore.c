@@ -199,6 +199,7 @@ static void check_loss(struct run *r, uint32_t point, const struct file_state *s
     uint64_t key = allowed_at(r, point, &allowed);
     file_image_build(state, loss, &image);
     key = hash64_mix(key, file_image_hash(&image));
+    key += scope->apart && r->fault.calls != 0 ? 1 : 0;
     x->tally->losses++;
     if (is_first(x, key)) {
         x->tally->images++;

@@ -20,10 +20,11 @@
 
 /* Which crashes there are. */
 struct crash_scope {
-    bool whole;          /* moments of the whole workload; else of its last operation only, as those
-                            before belong to a shorter workload */
-    bool strict;         /* with FILE_NAMES_STRICT too */
-    bool faults;         /* calls that fail */
+    bool whole;  /* moments of the whole workload; else of its last operation only, as those
+                    before belong to a shorter workload */
+    bool strict; /* with FILE_NAMES_STRICT too */
+    bool faults; /* calls that fail */
+    bool apart;  /* an image after a failed call is another one, as its outcome is counted apart */
     uint32_t sample;     /* one of so many images is looked at; 0, 1: all */
     uint64_t chosen;     /* which one */
     uint32_t go_on;      /* one of so many must also take a write; 0: none */

@@ -104,6 +104,7 @@ static const struct crash_model *find_model(const struct crash_rig *rig,
     const struct crash_model *const models[] = {
         allowed->acknowledged,
         allowed->under_way,
+        allowed->under_way_next,
         allowed->acknowledged == NULL ? allowed->created : NULL,
     };
     const struct crash_model *found = NULL;
@@ -223,7 +224,7 @@ static uint32_t judge(const struct crash_rig *rig, const char *path, struct cras
     if (!good) {
         return 0;
     }
-    return at == allowed->under_way ? CRASH_AFTER : CRASH_BEFORE;
+    return at == allowed->acknowledged ? CRASH_BEFORE : CRASH_AFTER;
 }
 
 /* A store that does not open. */
@@ -233,7 +234,7 @@ static uint32_t judge_refusal(const struct crash_rig *rig, const struct crash_al
     if (rc == ERR_STALE) {
         const struct crash_model *at = find_model(rig, allowed, bytes_str("stale"));
         if (at != NULL) {
-            return at == allowed->under_way ? CRASH_AFTER : CRASH_BEFORE;
+            return at == allowed->acknowledged ? CRASH_BEFORE : CRASH_AFTER;
         }
     }
     if (rc == ERR_CORRUPT && allowed->may_refuse) {

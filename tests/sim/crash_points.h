@@ -137,9 +137,10 @@ extern const struct crash_kind crash_state_kind;
 
 /* What the store may hold after a crash. */
 struct crash_allowed {
-    const struct crash_model *acknowledged; /* NULL: its creation was under way */
-    const struct crash_model *under_way;    /* NULL: nothing was */
-    const struct crash_model *created;      /* as it is when new */
+    const struct crash_model *acknowledged;   /* NULL: its creation was under way */
+    const struct crash_model *under_way;      /* NULL: nothing was */
+    const struct crash_model *under_way_next; /* NULL: nothing was behind it, in one sync with it */
+    const struct crash_model *created;        /* as it is when new */
 
     /* ERR_CORRUPT is right too: LevelDB itself has spoilt its files, in a way nobody can help. */
     bool may_refuse;

@@ -11,6 +11,7 @@
  * the journal.
  */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -32,11 +33,14 @@
 #include "base/mem.h"
 #include "consensus/consensus.h"
 #include "tests/sim/crash_explore.h"
+#include "tests/sim/crash_model.h"
+#include "tests/sim/disk.h"
 #include "tests/support/entries.h"
 #include "tests/support/tempdir.h"
 
 enum {
     WORKERS_MAX = 8,
+    MODEL_SEEDS = 24,             /* enough for each outcome to come up */
     WRITE_BUFFER_MIN = 64 * 1024, /* the least that LevelDB takes */
 };
 
@@ -162,6 +166,7 @@ struct job {
     struct crash_scope scope;
     uint32_t length;          /* all workloads of up to so many operations */
     const char *const *named; /* NULL, or these, ended by NULL */
+    bool compared;            /* with the model disk */
 };
 
 static uint32_t job_count(const struct job *job)
@@ -186,6 +191,31 @@ static void job_workload(const struct job *job, uint32_t number, struct crash_wo
     }
 }
 
+/* The outcomes on the model disk must be among those on real files, and no fewer: nothing may be
+ * possible in one world only. But for creation: the model has it fail as a whole, while on files
+ * the store may be there though the last sync failed. */
+static void compare(const struct job *job, const struct crash_workload *w, uint32_t outcomes,
+                    struct crash_tally *tally)
+{
+    struct crash_model_tally model = {.workloads = 0};
+    struct crash_rig rig = job->rig;
+    rig.log = rig.log == NULL ? NULL : &sim_logstore_ops;
+    rig.state = rig.state == NULL ? NULL : &sim_store_ops;
+    uint32_t modelled = crash_model_explore(&rig, w, 1, MODEL_SEEDS, &model);
+    bool same = w->count == 0 ? (modelled & ~outcomes) == 0 : modelled == outcomes;
+    if ((model.red || !same) && !tally->red) {
+        struct buf words;
+        buf_init(&words, 1024);
+        crash_workload_print(w, &words);
+        tally->red = true;
+        (void) snprintf(tally->text, sizeof tally->text,
+                        "%s, workload \"%.*s\": the model leaves outcomes %x, files %x; %.2000s",
+                        rig.kind->name, (int) words.size, (const char *) words.data,
+                        (unsigned) modelled, (unsigned) outcomes, model.text);
+        buf_release(&words);
+    }
+}
+
 /* Explores the workloads whose number is `worker` modulo `workers`. */
 static void work(const struct job *job, const char *dir, uint32_t worker, uint32_t workers,
                  struct crash_tally *tally)
@@ -195,7 +225,12 @@ static void work(const struct job *job, const char *dir, uint32_t worker, uint32
     for (uint32_t i = worker; i < count; i += workers) {
         struct crash_workload w;
         job_workload(job, i, &w);
-        (void) crash_explore(x, &w);
+        uint32_t outcomes = crash_explore(x, &w);
+        if (job->compared) {
+            compare(job, &w, outcomes, tally);
+            crash_explorer_free(x); /* The next one must not leave out what this one saw. */
+            x = crash_explorer_new(&job->rig, &job->scope, dir, tally);
+        }
     }
     crash_explorer_free(x);
 }
@@ -298,6 +333,106 @@ static struct job log_job(uint8_t engine)
                 .write_buffer_size = WRITE_BUFFER_MIN},
         .scope = {.strict = true, .faults = true, .go_on = 8},
     };
+}
+
+/* Whether the files below `dir` are those of an image, but for what LevelDB says in LOG. */
+static bool same_files(const struct file_image *image, const char *dir)
+{
+    for (uint32_t i = 0; i < image->count; i++) {
+        const struct file_image_name *n = &image->names[i];
+        char path[2 * TEMPDIR_PATH_MAX];
+        struct stat st;
+        (void) snprintf(path, sizeof path, "%s%s", dir, n->path);
+        if (stat(path, &st) != 0 || S_ISDIR(st.st_mode) != n->is_dir) {
+            return false;
+        }
+        if (n->is_dir || strstr(n->path, "/LOG") != NULL) {
+            continue;
+        }
+        uint8_t *data = xcalloc((size_t) st.st_size + 1, 1);
+        FILE *f = fopen(path, "re");
+        size_t size = f == NULL ? 0 : fread(data, 1, (size_t) st.st_size + 1, f);
+        bool same = bytes_equal(bytes_of(data, size), bytes_of(n->data, n->size));
+        free(data);
+        if (f == NULL || fclose(f) != 0 || !same) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The number of names in a directory. */
+static uint32_t count_names(const char *path)
+{
+    uint32_t count = 0;
+    DIR *dir = opendir(path);
+    ASSERT(dir != NULL);
+    const struct dirent *entry = NULL;
+    while ((entry = readdir(dir)) != NULL) {
+        count += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 ? 1 : 0;
+    }
+    closedir(dir);
+    return count;
+}
+
+/* The journal of a life with tables and compactions, played back, gives the files that are there:
+ * nothing that LevelDB does goes unseen. In a process of its own, which may have LevelDB's thread.
+ */
+static void play_back(const char *dir)
+{
+    static const char *const words = "bulk bulk trim bulk reopen bulk bulk bulk many reopen append";
+    const struct crash_rig rig = log_job(ENGINE_RAFT).rig;
+    struct crash_workload w;
+    struct crash_store store;
+    struct file_image image;
+    char path[TEMPDIR_PATH_MAX + 16];
+    bool parsed = crash_workload_parse(words, &w);
+    ASSERT(parsed);
+    (void) snprintf(path, sizeof path, "%s/log", dir);
+    struct file_journal *j = file_journal_start(dir);
+    struct crash_model *m = rig.kind->model_new(&rig);
+    int rc = rig.kind->open(&rig, path, true, &store, NULL);
+    ASSERT(rc == OK);
+    for (uint32_t i = 0; i < w.count; i++) {
+        if (w.ops[i] == CRASH_OP_REOPEN) {
+            rig.kind->close(&store);
+            rc = rig.kind->open(&rig, path, false, &store, NULL);
+        } else {
+            rc = rig.kind->apply(&store, m, w.ops[i]);
+        }
+        ASSERT(rc == OK);
+        rig.kind->model_apply(m, w.ops[i]);
+    }
+    rig.kind->close(&store);
+    file_journal_stop(j);
+    const struct file_loss none = {.data_kept = true};
+    struct file_state *state = file_state_new(j, file_journal_count(j));
+    file_image_build(state, &none, &image);
+    ASSERT(image.count == count_names(dir) + count_names(path));
+    ASSERT(same_files(&image, dir));
+    file_image_release(&image);
+    file_state_free(state);
+    rig.kind->model_free(m);
+    file_journal_free(j);
+}
+
+static void test_crash_points_journal_sees_all_that_leveldb_does(void **state)
+{
+    (void) state;
+    char dir[TEMPDIR_PATH_MAX];
+    int status = 0;
+    scratch_make(dir);
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        play_back(dir);
+        _exit(0);
+    }
+    pid_t waited = waitpid(pid, &status, 0);
+    tempdir_remove(dir);
+    assert_int_equal(waited, pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static struct job state_job(void)
@@ -425,11 +560,29 @@ static void test_crash_points_of_long_states_leave_what_was_flushed(void **state
     assert_true(explore_is_green(&job, "long states"));
 }
 
+/* The model disk that simulations run on leaves what real files leave. */
+static void test_crash_points_of_the_model_are_those_of_files(void **state)
+{
+    (void) state;
+    struct job log = log_job(ENGINE_RAFT);
+    struct job flush = state_job();
+    log.length = 2;
+    log.compared = true;
+    log.scope.apart = true;
+    flush.length = 2;
+    flush.compared = true;
+    flush.scope.apart = true;
+    assert_true(explore_is_green(&log, "logs, files and model"));
+    assert_true(explore_is_green(&flush, "states, files and model"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_crash_points_journal_sees_all_that_leveldb_does),
         cmocka_unit_test(test_crash_points_of_raft_logs_leave_what_was_acknowledged),
         cmocka_unit_test(test_crash_points_of_paxos_logs_leave_what_was_acknowledged),
+        cmocka_unit_test(test_crash_points_of_the_model_are_those_of_files),
         cmocka_unit_test(test_crash_points_of_condemned_logs_leave_them_condemned),
         cmocka_unit_test(test_crash_points_of_states_leave_what_was_flushed),
         cmocka_unit_test(test_crash_points_of_long_logs_leave_what_was_acknowledged),
