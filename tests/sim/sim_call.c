@@ -254,6 +254,13 @@ int sim_call_submit(struct sim *sim, struct client *c, struct node *n, uint64_t 
 
 /* History. */
 
+/* What happens in one microsecond still has an order, and the checker is to know it. */
+static uint64_t tick_ns(struct sim *sim)
+{
+    sim->last_ns = u64_max(sim->last_ns + 1, sim->now_us * 1000);
+    return sim->last_ns;
+}
+
 void sim_call_begin(struct sim *sim, struct client *c)
 {
     static const uint8_t kinds[SIM_OPS] = {
@@ -287,7 +294,7 @@ void sim_call_begin(struct sim *sim, struct client *c)
                            .key = key_number(sim, op->key),
                            .value = in_history(sim, op->value),
                            .expected = in_history(sim, op->expected),
-                           .call_ns = sim->now_us * 1000};
+                           .call_ns = tick_ns(sim)};
     if (op->kind == SIM_OP_TXN && op->variant != TXN_READ) {
         h.writes = history_pairs(sim->history, 2);
         h.writes_count = 2;
@@ -305,7 +312,7 @@ void sim_call_end(struct sim *sim, struct client *c, uint8_t result)
     }
     struct history_op *h = history_at(sim->history, c->op.number);
     h->result = result;
-    h->return_ns = sim->now_us * 1000;
+    h->return_ns = tick_ns(sim);
 }
 
 /* Answers. */

@@ -19,7 +19,7 @@ enum {
     GRACE_ELECTIONS = 40,   /* until every call must be answered */
     STRICT_ELECTIONS = 30,  /* how long that is watched */
     LEADERS_MAX = 2,        /* changes of leader meanwhile */
-    LINCHECK_STEPS_MAX = 20 * 1000 * 1000,
+    LINCHECK_STEPS_MAX = 2 * 1000 * 1000,
 };
 
 static uint64_t elections(const struct sim *sim, uint64_t count)

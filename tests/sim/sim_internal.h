@@ -191,6 +191,7 @@ struct sim {
     uint64_t strict_timeout_us; /* of a call then: messages are still lost and sent again */
     uint64_t strict_calls; /* answered meanwhile */
     uint64_t client_names;
+    uint64_t last_ns; /* last time written into the history */
     uint64_t call_number;
     uint64_t value_number;
     int64_t revision_floor; /* highest one answered */
