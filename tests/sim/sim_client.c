@@ -220,6 +220,25 @@ static bool may_retry(const struct sim *sim, struct client *c)
     return rng_chance(&c->rng, sim->scenario->retry_percent, 100);
 }
 
+/* What a call may be answered with besides OK. */
+static bool legal(const struct client *c, int err)
+{
+    switch (err) {
+    case ERR_TIMEOUT:
+    case ERR_NO_LEADER:
+    case ERR_TOO_MANY_REQUESTS:
+    case ERR_UNREACHABLE: /* the simulator's own: the node is down */
+        return true;
+    case ERR_SESSION_EXPIRED:
+        return c->session != 0 && sim_op_writes(&c->op);
+    case ERR_COMPACTED:
+    case ERR_FUTURE_REVISION:
+        return c->op.kind == SIM_OP_COMPACT;
+    default:
+        return false;
+    }
+}
+
 void sim_client_over(struct sim *sim, struct client *c, int err)
 {
     c->last_err = err;
@@ -233,7 +252,12 @@ void sim_client_over(struct sim *sim, struct client *c, int err)
         think(sim, c);
         return;
     }
-    if (sim->strict && err == ERR_TIMEOUT) {
+    if (!legal(c, err)) {
+        sim_fail(sim, "", "client %u was answered %s by node %u, which says nothing to this call",
+                 c->id, err_name(err), c->node);
+        return;
+    }
+    if (c->strict && err == ERR_TIMEOUT) {
         sim_fail(sim, "R11", "client %u got no answer from node %u, which has a connected majority",
                  c->id, c->node);
         return;
@@ -260,6 +284,7 @@ static void call(struct sim *sim, struct client *c, struct node *n)
     uint64_t timeout = sim->strict ? sim->strict_timeout_us : sim->scenario->timeout_us;
     c->node = n->id;
     c->life = n->life;
+    c->strict = sim->strict;
     c->abandoned =
         !sim->strict && !sim->clients_stop && rng_chance(&c->rng, ABANDONED_PERMILLE, 1000);
     if (n->replica == NULL) {

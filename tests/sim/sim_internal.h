@@ -152,6 +152,7 @@ struct client {
     uint64_t life;
     struct client_op op;
     bool again;                     /* the next call goes on with `op` */
+    bool strict;    /* the call began when every call must be answered */
     bool abandoned;                 /* it will not wait for the answer */
     uint64_t session;               /* 0: it uses none, and tries no write again */
     uint64_t sequence;              /* of the next write; a write tried again keeps its own */

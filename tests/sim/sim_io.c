@@ -57,15 +57,16 @@ void sim_io_trim(struct node *n, struct log_pos pos)
     enqueue(n, NULL, pos);
 }
 
-/* A trim goes alone, writes together. */
+/* A trim goes alone, writes mostly together: what was queued when the writer looked. */
 void sim_io_start(struct sim *sim, struct node *n)
 {
     struct list_node *node;
     uint32_t count = 0;
+    uint32_t most = rng_chance(&n->rng, 1, 4) ? 1 : GROUP_MAX;
     if (!list_empty(&n->log_group) || list_empty(&n->log_queue)) {
         return;
     }
-    while ((node = list_first(&n->log_queue)) != NULL && count < GROUP_MAX) {
+    while ((node = list_first(&n->log_queue)) != NULL && count < most) {
         bool trim = list_entry(node, struct job, node)->write == NULL;
         if (trim && count > 0) {
             break;
