@@ -527,11 +527,26 @@ void explore_result_release(struct explore_result *r)
 
 /* The search. */
 
+/* The inputs that lead to a state. */
+static uint32_t path_to(const struct explorer *x, uint32_t state, uint32_t path[EX_PATH_MAX])
+{
+    uint32_t length = 0;
+    for (uint32_t at = state; at != 0; at = x->edges[at].parent) {
+        length++;
+    }
+    ASSERT(length < EX_PATH_MAX);
+    uint32_t left = length;
+    for (uint32_t at = state; at != 0; at = x->edges[at].parent) {
+        path[--left] = x->edges[at].input;
+    }
+    return length;
+}
+
+/* x->bad happens when this state gets this input; EX_NONE: on the way to the start. */
 static void red(struct explorer *x, uint32_t state, uint32_t input)
 {
     struct explore_result *r = x->result;
     uint32_t path[EX_PATH_MAX];
-    uint32_t length = 0;
     uint32_t choices[EX_CHOICES_MAX];
     r->red = true;
     r->bound = "a violation";
@@ -543,23 +558,20 @@ static void red(struct explorer *x, uint32_t state, uint32_t input)
     if (state == EX_NONE) {
         return;
     }
+    uint32_t length = path_to(x, state, path);
     path[length++] = input;
-    for (uint32_t at = state; at != 0 && length < EX_PATH_MAX; at = x->edges[at].parent) {
-        path[length++] = x->edges[at].input;
-    }
     struct ex_state s = x->states[0];
-    while (length > 0) {
+    for (uint32_t k = 0; k < length; k++) {
         uint32_t count = ex_choices(x, &s, choices);
         uint32_t at = 0;
-        length--;
-        while (at < count && choices[at] != path[length]) {
+        while (at < count && choices[at] != path[k]) {
             at++;
         }
         ASSERT(at < count);
         ERR_IGNORE(buf_printf(&r->code, ".%u", at)); /* a long one is cut off */
-        ex_text_input(x, path[length], &r->path);
-        if (length > 0) {
-            enum ex_next next = ex_next(x, &s, path[length], &s);
+        ex_text_input(x, path[k], &r->path);
+        if (k + 1 < length) {
+            enum ex_next next = ex_next(x, &s, path[k], &s);
             ASSERT(next == EX_NEXT_OK);
         }
     }
@@ -621,9 +633,10 @@ static bool observe(struct explorer *x)
     uint64_t stride = r->states / u64_max(x->options.observe, 1) + 1;
     for (uint64_t at = 0; at < r->states && x->options.observe > 0; at += stride) {
         uint32_t state = (uint32_t) (r->states - 1 - at);
+        uint32_t path[EX_PATH_MAX];
         r->observed++;
-        if (!ex_observe(x, state)) {
-            red(x, x->edges[state].parent, x->edges[state].input);
+        if (!ex_observe(x, path, path_to(x, state, path))) {
+            red(x, state == 0 ? EX_NONE : x->edges[state].parent, x->edges[state].input);
             return false;
         }
     }
@@ -688,54 +701,78 @@ void explore_run(const struct explore_options *options, struct explore_result *r
 
 /* Replay. */
 
-static bool replay_step(struct explorer *x, struct ex_state *s, const char **at, struct buf *error)
+/* The next choice of the code; EX_NONE: there is no such choice. */
+static uint32_t next_choice(struct explorer *x, const struct ex_state *s, const char **at,
+                            struct buf *error)
 {
     uint32_t choices[EX_CHOICES_MAX];
     char *end;
-    unsigned long choice = strtoul(*at + 1, &end, 10);
     uint32_t count = ex_choices(x, s, choices);
-    if (**at != '.' || end == *at + 1 || choice >= count) {
+    bool number = **at == '.' && (*at)[1] >= '0' && (*at)[1] <= '9';
+    unsigned long choice = number ? strtoul(*at + 1, &end, 10) : count;
+    if (choice >= count) {
         ERR_IGNORE(buf_printf(error,
-                              "the path has no choice `%.12s`: there are %u (0 to %u); it is of "
-                              "another version, or cut off",
-                              *at, count, count - 1));
-        return false;
+                              "`%.12s`: of %u choices there is no such one; the path is cut off or "
+                              "of another version",
+                              *at, count));
+        return EX_NONE;
     }
     *at = end;
-    x->result->depth_reached++;
-    ex_text_input(x, choices[choice], &x->result->path);
-    enum ex_next next = ex_next(x, s, choices[choice], s);
-    if (next == EX_NEXT_BAD) {
-        x->result->red = true;
-        memcpy(x->result->property, x->bad.property, sizeof x->bad.property);
-        memcpy(x->result->text, x->bad.text, sizeof x->bad.text);
+    return choices[choice];
+}
+
+static void replay_bad(struct explorer *x)
+{
+    x->result->red = true;
+    memcpy(x->result->property, x->bad.property, sizeof x->bad.property);
+    memcpy(x->result->text, x->bad.text, sizeof x->bad.text);
+}
+
+/* Errors: ERR_INVALID. */
+static int replay(struct explorer *x, struct ex_state *s, const char *at, struct buf *error)
+{
+    struct explore_result *r = x->result;
+    uint32_t path[EX_PATH_MAX];
+    ERR_IGNORE(buf_printf(&r->path, "start %s\n", explore_start_name(x->options.start)));
+    ex_text_state(x, s, &r->path);
+    while (*at != '\0') {
+        uint32_t input = r->depth_reached < EX_PATH_MAX ? next_choice(x, s, &at, error) : EX_NONE;
+        if (input == EX_NONE) {
+            return ERR_INVALID;
+        }
+        path[r->depth_reached++] = input;
+        ex_text_input(x, input, &r->path);
+        enum ex_next next = ex_next(x, s, input, s);
+        ex_text_state(x, s, &r->path);
+        if (next == EX_NEXT_BAD) {
+            replay_bad(x);
+            return OK;
+        }
     }
-    return true;
+    if (!ex_observe(x, path, r->depth_reached)) {
+        replay_bad(x);
+    }
+    return OK;
 }
 
 int explore_replay(const char *code, struct explore_result *ret_result, struct buf *error)
 {
     struct explore_options o;
     const char *at;
-    int err = ex_text_parse(code, &o, &at, error);
-    if (err != OK) {
-        return err;
+    if (ex_text_parse(code, &o, &at, error) != OK) {
+        return ERR_INVALID;
     }
+    volatile int err = OK;
     struct explorer *x = ex_new(&o, ret_result);
     struct ex_state s;
     struct ex_guard guard;
     if (sigsetjmp(ex_guard_begin(&guard)->escape, 1) != 0) {
-        ret_result->red = true;
-        (void) strcpy(ret_result->text, "an assertion failed in the engine");
+        x->bad = (struct ex_violation){.property = "", .text = "an assertion failed in the engine"};
+        replay_bad(x);
     } else if (!ex_begin(x, &s)) {
         red(x, EX_NONE, 0);
     } else {
-        ERR_IGNORE(buf_printf(&ret_result->path, "start %s\n", explore_start_name(o.start)));
-        ex_text_state(x, &s, &ret_result->path);
-        while (err == OK && *at != '\0' && !ret_result->red) {
-            err = replay_step(x, &s, &at, error) ? OK : ERR_INVALID;
-            ex_text_state(x, &s, &ret_result->path);
-        }
+        err = replay(x, &s, at, error);
     }
     ex_guard_end(&guard);
     figures(x);

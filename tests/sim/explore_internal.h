@@ -251,8 +251,9 @@ void ex_instance_give(struct ex_instance *i, uint32_t input);
 
 /* ---- explore_observe.c ---- */
 
-/* Runs the way to this state once more under the observer. False: it objects, see x->bad. */
-bool ex_observe(struct explorer *x, uint32_t state);
+/* Runs the start and then these inputs once more, under the observer. False: it objects, see
+ * x->bad. */
+bool ex_observe(struct explorer *x, const uint32_t *path, uint32_t length);
 
 void ex_observe_submitted(struct explorer *x, const struct value *v);
 void ex_observe_recovered(struct ex_instance *i, struct entry *entries, uint32_t entries_count,

@@ -58,25 +58,20 @@ static void step(struct explorer *x, struct ex_instance **nodes, uint32_t input)
     }
 }
 
-bool ex_observe(struct explorer *x, uint32_t state)
+bool ex_observe(struct explorer *x, const uint32_t *path, uint32_t length)
 {
     struct ex_instance *nodes[EXPLORE_NODES_MAX] = {NULL};
-    uint32_t path[EX_PATH_MAX];
-    uint32_t length = 0;
     const struct observer_options o = {.engine = x->options.engine,
                                        .nodes = x->options.nodes,
                                        .fail = on_fail,
                                        .ctx = x};
-    for (uint32_t at = state; at != 0 && length < EX_PATH_MAX; at = x->edges[at].parent) {
-        path[length++] = x->edges[at].input;
-    }
     x->observer = observer_new(&o);
     x->repeating = true;
     for (uint32_t k = 0; k < x->start_count && x->bad.property[0] == '\0'; k++) {
         step(x, nodes, x->start_inputs[k]);
     }
-    while (length > 0 && x->bad.property[0] == '\0') {
-        step(x, nodes, path[--length]);
+    for (uint32_t k = 0; k < length && x->bad.property[0] == '\0'; k++) {
+        step(x, nodes, path[k]);
     }
     x->repeating = false;
     for (uint32_t k = 0; k < EXPLORE_NODES_MAX; k++) {

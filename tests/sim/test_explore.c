@@ -282,6 +282,8 @@ static void test_explore_broken_rules_are_found(void **state)
         assert_true(r.red);
         assert_true(r.property[0] != '\0');
         assert_non_null(strstr(breaks[k].properties, r.property));
+        assert_true(r.code.size > 0);
+        assert_true(r.path.size > 0);
         explore_result_release(&r);
     }
 }
