@@ -14,9 +14,10 @@
  * outcome, since another copy of the command may be in the log behind an earlier sequence that
  * makes the session known (again), and is applied then. A client has at most SESSION_ANSWERS
  * commands under way: the answers of that many sequences below the highest seen are kept; older
- * ones are expired. Beyond sessions_max the least recently used one, by order in the log, goes. (A
- * retry of sequence 1 after its session went is applied again: a client must not retry for longer
- * than sessions_max other sessions may come.)
+ * ones are expired. Beyond sessions_max the least recently used one, by order in the log, goes.
+ * (What comes again of sequence 1 after its session went is applied again, whether a client retries
+ * or a node has proposed its batch twice: no more than sessions_max other sessions may come between
+ * the two.)
  *
  * Row of a session (after the frame of kv/mvcc_rows.h); the row id of a node session is the
  * node id << 32, so a new incarnation replaces the row:
