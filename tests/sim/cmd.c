@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/mem.h"
 #include "kv/version.h"
@@ -238,22 +239,22 @@ int cmd_target_parse(const struct cli_args *args, struct cmd_target *ret_target,
     return OK;
 }
 
-/* Puts the path in front of an error that scenario_load found. */
+/* As scenario_load, but its error always names the file, and why a folder is none. */
 static int load_file(const char *path, struct scenario *ret, struct buf *error)
 {
-    struct buf why;
+    struct stat status;
+    size_t before = error->size;
     int err;
 
-    buf_init(&why, WORD_MAX);
-    err = scenario_load(path, ret, &why);
-    if (err != OK) {
-        ERR_IGNORE(buf_printf(error, "%s: %.*s", path, (int) why.size,
-                              why.size > 0 ? (const char *) why.data : ""));
-        if (why.size == 0) {
-            ERR_IGNORE(buf_printf(error, "%s", err_text(err)));
-        }
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        scenario_init(ret, NULL, 1); /* it is released also on failure */
+        ERR_IGNORE(buf_printf(error, "%s: %s", path, strerror(EISDIR)));
+        return ERR_IO;
     }
-    buf_release(&why);
+    err = scenario_load(path, ret, error);
+    if (err != OK && error->size == before) {
+        ERR_IGNORE(buf_printf(error, "%s: %s", path, err_text(err)));
+    }
     return err;
 }
 

@@ -41,6 +41,9 @@ uint64_t cmd_now_us(void);
 void cmd_catch_interrupts(void);
 uint32_t cmd_interrupts(void);
 
+/* Width of the terminal that stderr is; 80 when it is none. */
+uint32_t cmd_columns(void);
+
 /* ---- cmd.c: shared by the commands ---- */
 
 /* Prints "synod-sim NAME: text" to stderr and returns CMD_USAGE. */
@@ -100,8 +103,8 @@ extern const char *const cmd_modes[]; /* safety, liveness, NULL */
     "  -s, --seed SEED      a number, or ENGINE:NUMBER as a red run prints it\n"                   \
     "  -n, --nodes N        1 to 7 nodes instead of a number drawn from the seed\n"                \
     "  --mode MODE          safety or liveness instead of one drawn from the seed\n"               \
-    "  --beyond             draw damage to more nodes than the cluster can bear: it may then\n"    \
-    "                       stop answering, but must not answer wrongly\n"                         \
+    "  --beyond             draw damage to more nodes than the cluster can bear: it\n"             \
+    "                       may then stop answering, but must not answer wrongly\n"                \
     "  --scenario FILE      this scenario instead of one drawn from a seed\n"
 
 /*

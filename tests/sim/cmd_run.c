@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/mem.h"
 #include "kv/trace_json.h"
@@ -16,18 +17,20 @@ enum { TEXT_MAX = 8192, SCENARIO_MAX = 2 * 1024 * 1024, LIMIT_S = 600 };
 static const char help[] =
     "Usage: synod-sim run SEED | --engine ENGINE --seed N | --scenario FILE\n"
     "\n"
-    "Runs one scenario, drawn from a seed or read from a file, and judges it. A scenario for any\n"
-    "engine is run with each, or with the one of --engine. A red run names the property, the\n"
-    "virtual time and the command that is red again.\n"
+    "Runs one scenario, drawn from a seed or read from a file, and judges it. A\n"
+    "scenario for any engine is run with each, or with the one of --engine. A red\n"
+    "run names the property, the virtual time and the command that is red again.\n"
     "\n" CMD_TARGET_HELP
-    "  --print              print the scenario, as --scenario reads it, instead of running it\n"
-    "  --trace FILE         every event as a line of JSON, as synod serve --trace writes it\n"
+    "  --print              print the scenario, as --scenario reads it, instead of\n"
+    "                       running it\n"
+    "  --trace FILE         every event as a line of JSON, as synod serve --trace\n"
+    "                       writes it\n"
     "  --history FILE       what clients saw, as synod-sim check reads it\n"
     "  -q, --quiet          one line for a green run\n"
     "  --no-fork            run in this process, for a debugger: a crash is a crash\n"
     "\n"
     "  synod-sim run raft:42\n"
-    "  synod-sim run --engine paxos --seed 7 --nodes 5 --mode liveness --trace run.jsonl\n"
+    "  synod-sim run --engine paxos --seed 7 --mode liveness --trace run.jsonl\n"
     "  synod-sim run raft:42 --print > mine.txt; synod-sim run --scenario mine.txt\n"
     "\n"
     "Exit codes: 0 green; 1 red; 2 wrong usage or bad input.\n";
@@ -43,11 +46,18 @@ static const struct cli_flag flags[] = {
     [RUN_NO_FORK] = {"no-fork", 0, FLAG_SWITCH, NULL, NULL, NULL},
 };
 
+/* Errors of the files, 0: none. Shared with the child, in which they happen. */
+struct write_errors {
+    int trace;
+    int history;
+};
+
 /* One run with its outputs; what the child of a trial needs. */
 struct run {
     const struct scenario *scenario;
     FILE *trace;
     FILE *history;
+    struct write_errors *errors;
     struct buf line;
 };
 
@@ -59,13 +69,22 @@ static int fail(const struct buf *error)
 
 /* ---- Running ---- */
 
+/* The first error of a file: later ones only follow from it. */
+static void note_error(FILE *file, bool good, int *error)
+{
+    if ((!good || ferror(file) != 0) && *error == 0) {
+        *error = errno != 0 ? errno : EIO;
+    }
+}
+
 static void write_event(void *ctx, const struct trace_event *event)
 {
     struct run *r = ctx;
 
     buf_clear(&r->line);
-    ERR_IGNORE(trace_json_format(event, &r->line));         /* an event is far below the limit */
-    (void) fwrite(r->line.data, 1, r->line.size, r->trace); /* asked for at the end */
+    ERR_IGNORE(trace_json_format(event, &r->line)); /* an event is far below the limit */
+    note_error(r->trace, fwrite(r->line.data, 1, r->line.size, r->trace) == r->line.size,
+               &r->errors->trace);
 }
 
 static void execute(void *ctx, struct sim_result *ret)
@@ -81,11 +100,12 @@ static void execute(void *ctx, struct sim_result *ret)
     }
     sim_execute(r->scenario, &hooks, ret);
     if (r->trace != NULL) {
-        (void) fflush(r->trace); /* ferror is asked by the parent */
+        note_error(r->trace, fflush(r->trace) == 0, &r->errors->trace);
     }
     if (r->history != NULL) {
-        ERR_IGNORE(history_write(hooks.history, r->history)); /* as above */
-        (void) fflush(r->history);
+        bool good = history_write(hooks.history, r->history) == OK;
+
+        note_error(r->history, fflush(r->history) == 0 && good, &r->errors->history);
     }
     history_free(hooks.history);
     buf_release(&r->line);
@@ -201,14 +221,46 @@ static int open_output(const struct cli_value *value, FILE **ret_file)
                : cmd_fail("run", "%s: cannot write: %s", value->text, strerror(errno));
 }
 
-static int close_output(const struct cli_value *value, FILE *file, int result)
+/* `error` is what the run met. */
+static int close_output(const struct cli_value *value, FILE *file, int error, int result)
 {
     if (file == NULL) {
         return result;
     }
-    if (ferror(file) != 0 || fclose(file) != 0) {
-        return cmd_fail("run", "%s: cannot write: %s", value->text, strerror(errno));
+    if (fclose(file) != 0 && error == 0) {
+        error = errno;
     }
+    return error == 0 ? result
+                      : cmd_fail("run", "%s: cannot write: %s", value->text, strerror(error));
+}
+
+/* Runs with the files that are wanted. */
+static int run_with_outputs(const struct cmd_target *target, const struct cli_args *args,
+                            struct buf *error)
+{
+    const struct cli_value *v = args->values;
+    struct run r = {0};
+    int result;
+
+    if (v[RUN_PRINT].set && (v[RUN_TRACE].set || v[RUN_HISTORY].set || v[RUN_QUIET].set)) {
+        return cmd_fail("run", "--print runs nothing: leave it out, or --trace, --history and "
+                               "--quiet");
+    }
+    r.errors =
+        mmap(NULL, sizeof(*r.errors), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (r.errors == MAP_FAILED) {
+        return cmd_fail("run", "no memory: %s", strerror(errno));
+    }
+    result = open_output(&v[RUN_TRACE], &r.trace);
+    if (result == CMD_GREEN) {
+        result = open_output(&v[RUN_HISTORY], &r.history);
+    }
+    if (result == CMD_GREEN) {
+        result = run_engines(target, args, &r, error);
+    }
+    result = close_output(&v[RUN_TRACE], r.trace, r.errors->trace, result);
+    result = close_output(&v[RUN_HISTORY], r.history, r.errors->history, result);
+    (void) munmap(r.errors, sizeof(*r.errors)); /* of our own mapping */
     return result;
 }
 
@@ -216,7 +268,6 @@ int cmd_run(int argc, char **argv)
 {
     struct cmd_target target;
     struct cli_args args;
-    struct run r = {0};
     struct buf error;
     int result;
 
@@ -230,15 +281,7 @@ int cmd_run(int argc, char **argv)
     } else if (cmd_target_parse(&args, &target, &error) != OK) {
         result = fail(&error);
     } else {
-        result = open_output(&args.values[RUN_TRACE], &r.trace);
-        if (result == CMD_GREEN) {
-            result = open_output(&args.values[RUN_HISTORY], &r.history);
-        }
-        if (result == CMD_GREEN) {
-            result = run_engines(&target, &args, &r, &error);
-        }
-        result = close_output(&args.values[RUN_TRACE], r.trace, result);
-        result = close_output(&args.values[RUN_HISTORY], r.history, result);
+        result = run_with_outputs(&target, &args, &error);
     }
     buf_release(&error);
     return result;

@@ -2,10 +2,14 @@
  * main.c - synod-sim: whole clusters under one seed. Here is the table of commands and what only a
  * main may do; the commands are in cmd_*.c.
  */
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "kv/version.h"
@@ -26,8 +30,9 @@ static const struct {
 };
 
 static const char overview_head[] =
-    "synod-sim - whole clusters of Synod under one seed: real nodes, simulated network, disks,\n"
-    "clocks and clients; everything breaks, every property is checked at every event.\n"
+    "synod-sim - whole clusters of Synod under one seed: real nodes, simulated\n"
+    "network, disks, clocks and clients; everything breaks, every property is\n"
+    "checked at every event.\n"
     "\n"
     "Usage: synod-sim COMMAND [ARGUMENT...] [FLAG...]\n"
     "\n";
@@ -41,7 +46,8 @@ static const char overview_tail[] =
     "  synod-sim sweep --engine all --seeds 300   many\n"
     "  synod-sim show raft:42 --html run.html     a picture of one\n"
     "\n"
-    "Exit codes: 0 green; 1 red; 2 wrong usage or bad input; 130 interrupted.\n";
+    "Exit codes: 0 green; 1 red; 2 wrong usage, bad input or output that cannot be\n"
+    "written; 3 check gave up; 130 interrupted.\n";
 
 /* ---- What only a main may do ---- */
 
@@ -80,6 +86,33 @@ uint32_t cmd_interrupts(void)
     return (uint32_t) interrupts;
 }
 
+uint32_t cmd_columns(void)
+{
+    struct winsize size;
+
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/* The other end of the pipe was closed, as by head: it has what it wanted. */
+static bool reader_is_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
+/* A result that nobody can read is none. */
+static int end_output(int result)
+{
+    errno = 0; /* an earlier error is known by ferror only */
+    if ((fflush(stdout) == 0 && ferror(stdout) == 0) || reader_is_gone()) {
+        return result;
+    }
+    (void) fprintf(stderr, "synod-sim: cannot write to the standard output%s%s\n",
+                   errno == 0 ? "" : ": ", errno == 0 ? "" : strerror(errno));
+    return CMD_USAGE;
+}
+
 /* ---- Which command ---- */
 
 static void print_overview(void)
@@ -109,15 +142,27 @@ static int unknown_command(const char *word)
     return CMD_USAGE;
 }
 
-int main(int argc, char **argv)
+static int run_command(int argc, char **argv)
 {
-    if (argc > 0) {
-        program = argv[0];
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        if (strcmp(argv[0], commands[i].name) == 0) {
+            return commands[i].run(argc, argv);
+        }
     }
-    (void) signal(SIGPIPE, SIG_IGN); /* a reader that is gone is an error code */
+    return unknown_command(argv[0]);
+}
+
+static int dispatch(int argc, char **argv)
+{
     if (argc < 2) {
         (void) fputs("synod-sim: no command given; see synod-sim --help\n", stderr);
         return CMD_USAGE;
+    }
+    if (strcmp(argv[1], "help") == 0 && argc > 2) {
+        char flag[] = "--help";
+        char *of_command[] = {argv[2], flag, NULL};
+
+        return run_command(2, of_command);
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
@@ -131,10 +176,14 @@ int main(int argc, char **argv)
         (void) printf("synod-sim %s\n", build);
         return CMD_GREEN;
     }
-    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-        if (strcmp(argv[1], commands[i].name) == 0) {
-            return commands[i].run(argc - 1, argv + 1);
-        }
+    return run_command(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 0) {
+        program = argv[0];
     }
-    return unknown_command(argv[1]);
+    (void) signal(SIGPIPE, SIG_IGN); /* a reader that is gone is an error code */
+    return end_output(dispatch(argc, argv));
 }
