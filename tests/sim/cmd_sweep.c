@@ -1,6 +1,7 @@
 /*
  * cmd_sweep.c - synod-sim sweep: many seeds on all cores, with a bar that says how far it is.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,18 +16,23 @@ enum {
     SEEDS_DEFAULT = 300,
     RUN_LIMIT_S = 300,
     BAR_CELLS = 24,
+    BAR_MIN = 8, /* rather than a shorter one, fewer numbers */
     BAR_US = 200 * 1000,
     LINE_US = 10 * 1000000,
 };
 
 static const char help[] =
-    "Usage: synod-sim sweep [--engine ENGINE[,ENGINE]|all] [--seeds N] [--seconds T] [FLAG...]\n"
+    "Usage: synod-sim sweep [--engine ENGINE[,ENGINE]|all] [--seeds N]\n"
+    "                       [--seconds T] [FLAG...]\n"
     "\n"
-    "Runs many seeds, several at a time, each in a process of its own (one that crashes is red).\n"
-    "Says at the end what happened, which rare branches were reached, and which runs were red.\n"
+    "Runs many seeds, several at a time, each in a process of its own (one that\n"
+    "crashes is red). Says at the end what happened, which rare branches were\n"
+    "reached, and which runs were red.\n"
     "\n"
-    "  -e, --engine ENGINE  raft, multipaxos, paxos, several with commas, or all (all)\n"
-    "  --seeds N            for each engine (300; without limit when --seconds is given)\n"
+    "  -e, --engine ENGINE  raft, multipaxos, paxos, several with commas, or all\n"
+    "                       (all)\n"
+    "  --seeds N            for each engine (300; without limit when --seconds is\n"
+    "                       given)\n"
     "  --from SEED          the first seed (1)\n"
     "  --seconds T          begin no more runs after this time\n"
     "  -j, --jobs N         runs at a time (one for each core)\n"
@@ -35,11 +41,13 @@ static const char help[] =
     "  --beyond             draw damage to more nodes than the cluster can bear\n"
     "  --until-red          end at the first red run\n"
     "  --run-limit SECONDS  of real time, then a run is red (300)\n"
-    "  --resume FILE        keep there what is done, and go on from there after an interruption;\n"
-    "                       --seeds, --seconds and --jobs may be others then\n"
+    "  --resume FILE        keep there what is done, and go on from there after an\n"
+    "                       interruption; --seeds, --seconds and --jobs may be\n"
+    "                       others then\n"
     "  --reach              what was never reached is red, also after a few runs\n"
-    "  --no-reach           it is not red, also after many runs; without either it is red from\n"
-    "                       200 runs an engine on, unless --nodes, --mode or --beyond is given\n"
+    "  --no-reach           it is not red, also after many runs; without either it\n"
+    "                       is red from 200 runs an engine on, unless --nodes,\n"
+    "                       --mode or --beyond is given\n"
     "  --json FILE          the numbers as JSON\n"
     "  -q, --quiet          no progress; tables only when something is red\n"
     "\n"
@@ -47,8 +55,8 @@ static const char help[] =
     "  synod-sim sweep --seconds 3600 --resume sweep.txt  an hour; again: one more\n"
     "  synod-sim sweep --engine raft --from 1000 --seeds 50 --nodes 5\n"
     "\n"
-    "Exit codes: 0 green; 1 a run was red or something was never reached; 2 wrong usage or bad\n"
-    "input; 130 interrupted and nothing red until then.\n";
+    "Exit codes: 0 green; 1 a run was red or something was never reached; 2 wrong\n"
+    "usage or bad input; 130 interrupted and nothing red until then.\n";
 
 enum flag {
     SWEEP_HELP,
@@ -73,15 +81,15 @@ enum flag {
 static const struct cli_flag flags[] = {
     [SWEEP_HELP] = CMD_HELP_FLAG,
     [SWEEP_ENGINE] = {"engine", 'e', FLAG_TEXT, "ENGINE", NULL, NULL},
-    [SWEEP_SEEDS] = {"seeds", 0, FLAG_NUMBER, "N", NULL, NULL},
+    [SWEEP_SEEDS] = {"seeds", 0, FLAG_TEXT, "N", NULL, NULL},
     [SWEEP_FROM] = {"from", 0, FLAG_TEXT, "SEED", NULL, NULL},
-    [SWEEP_SECONDS] = {"seconds", 0, FLAG_NUMBER, "T", NULL, NULL},
-    [SWEEP_JOBS] = {"jobs", 'j', FLAG_NUMBER, "N", NULL, NULL},
+    [SWEEP_SECONDS] = {"seconds", 0, FLAG_TEXT, "T", NULL, NULL},
+    [SWEEP_JOBS] = {"jobs", 'j', FLAG_TEXT, "N", NULL, NULL},
     [SWEEP_NODES] = {"nodes", 'n', FLAG_NUMBER, "N", NULL, NULL},
     [SWEEP_MODE] = {"mode", 0, FLAG_CHOICE, "MODE", NULL, cmd_modes},
     [SWEEP_BEYOND] = {"beyond", 0, FLAG_SWITCH, NULL, NULL, NULL},
     [SWEEP_UNTIL_RED] = {"until-red", 0, FLAG_SWITCH, NULL, NULL, NULL},
-    [SWEEP_RUN_LIMIT] = {"run-limit", 0, FLAG_NUMBER, "SECONDS", NULL, NULL},
+    [SWEEP_RUN_LIMIT] = {"run-limit", 0, FLAG_TEXT, "SECONDS", NULL, NULL},
     [SWEEP_RESUME] = {"resume", 0, FLAG_TEXT, "FILE", NULL, NULL},
     [SWEEP_REACH] = {"reach", 0, FLAG_SWITCH, NULL, NULL, NULL},
     [SWEEP_NO_REACH] = {"no-reach", 0, FLAG_SWITCH, NULL, NULL, NULL},
@@ -137,35 +145,72 @@ static double share_done(const struct sweep *s)
     return share < 1 ? share : 1;
 }
 
-static void print_progress(const struct sweep *s, const struct progress *p)
+/* The numbers; the less room there is, the fewer. */
+static void format_numbers(const struct sweep *s, int level, char *text, size_t size)
 {
-    uint64_t elapsed_us = sweep_elapsed(s);
     uint64_t jobs = sweep_jobs(s->options);
-    double share = share_done(s);
-    double seconds = (double) elapsed_us / 1e6 + 1e-9;
+    double seconds = (double) sweep_elapsed(s) / 1e6 + 1e-9;
     uint64_t virtual_us = 0;
-    char bar[BAR_CELLS + 1];
     char of[24] = "";
+    char speed[48] = "";
+    char faster[48] = "";
     char left[REPORT_TIME_MAX];
 
     for (uint32_t e = 0; e < s->options->engines_count; e++) {
         virtual_us += s->totals[e].virtual_us;
     }
-    for (int i = 0; i < BAR_CELLS; i++) {
-        bar[i] = i < (int) (share * BAR_CELLS) ? '#' : '.';
-    }
-    bar[BAR_CELLS] = '\0';
     if (jobs != UINT64_MAX) {
         (void) snprintf(of, sizeof(of), "/%" PRIu64, jobs);
     }
+    if (level < 2) {
+        (void) snprintf(speed, sizeof(speed), "  %.1f runs/s", (double) s->runs / seconds);
+    }
+    if (level < 1) {
+        (void) snprintf(faster, sizeof(faster), "  %.0f x real time",
+                        (double) virtual_us / 1e6 / seconds);
+    }
     time_left(s, left);
-    (void) fprintf(stderr,
-                   "%s%s%s%s%" PRIu64 "%s runs  %.0f%%  %.1f runs/s  %.0f x real time  %" PRIu64
-                   " red  ETA %s%s",
-                   p->terminal ? "\r[" : "", p->terminal ? bar : "", p->terminal ? "] " : "",
-                   p->terminal ? "" : "sweep: ", s->runs, of, 100 * share,
-                   (double) s->runs / seconds, (double) virtual_us / 1e6 / seconds, s->red, left,
-                   p->terminal ? "\033[K" : "\n");
+    (void) snprintf(text, size, "%" PRIu64 "%s runs  %.0f%%%s%s  %" PRIu64 " red  ETA %s", s->runs,
+                    of, 100 * share_done(s), speed, faster, s->red, left);
+}
+
+/* One line that does not reach the last column: it would break there. */
+static void print_bar(const struct sweep *s)
+{
+    size_t room = cmd_columns() - 1;
+    char text[TEXT_MAX];
+    char bar[BAR_CELLS + 1];
+    size_t cells = 0;
+
+    for (int level = 0; level <= 2 && cells < BAR_MIN; level++) {
+        size_t used;
+
+        format_numbers(s, level, text, sizeof(text));
+        used = strlen(text) + strlen("[] ");
+        cells = used < room ? room - used : 0;
+    }
+    cells = cells > BAR_CELLS ? BAR_CELLS : cells;
+    for (size_t i = 0; i < cells; i++) {
+        bar[i] = (double) i + 1 <= share_done(s) * (double) cells ? '#' : '.';
+    }
+    bar[cells] = '\0';
+    if (cells == 0) {
+        (void) fprintf(stderr, "\r%.*s\033[K", (int) room, text);
+    } else {
+        (void) fprintf(stderr, "\r[%s] %s\033[K", bar, text);
+    }
+}
+
+static void print_progress(const struct sweep *s, const struct progress *p)
+{
+    char text[TEXT_MAX];
+
+    if (p->terminal) {
+        print_bar(s);
+    } else {
+        format_numbers(s, 0, text, sizeof(text));
+        (void) fprintf(stderr, "sweep: %s\n", text);
+    }
     (void) fflush(stderr);
 }
 
@@ -233,21 +278,22 @@ static uint32_t cores(void)
     return n < 1 ? 1 : n > SWEEP_JOBS_MAX ? SWEEP_JOBS_MAX : (uint32_t) n;
 }
 
-/* A number of at least 1. */
+/* A number of at least 1: read here and not by cli_parse, so that the limit can be told. */
 static int parse_positive(const struct cli_args *args, enum flag flag, uint64_t max,
                           uint64_t *value, struct buf *error)
 {
     const struct cli_value *v = &args->values[flag];
+    int64_t number;
 
     if (!v->set) {
         return OK;
     }
-    if (v->number < 1 || (uint64_t) v->number > max) {
-        ERR_IGNORE(buf_printf(error, "--%s %" PRId64 ": it must be 1 to %" PRIu64, flags[flag].name,
-                              v->number, max));
+    if (cli_parse_number(v->text, &number) != OK || number < 1 || (uint64_t) number > max) {
+        ERR_IGNORE(buf_printf(error, "--%s %.80s: it must be a number from 1 to %" PRIu64,
+                              flags[flag].name, v->text, max));
         return ERR_INVALID;
     }
-    *value = (uint64_t) v->number;
+    *value = (uint64_t) number;
     return OK;
 }
 
@@ -272,6 +318,10 @@ static int parse_options(const struct cli_args *args, struct sweep_options *o, s
         parse_positive(args, SWEEP_JOBS, SWEEP_JOBS_MAX, &jobs, error) != OK ||
         parse_positive(args, SWEEP_RUN_LIMIT, 86400, &limit, error) != OK ||
         cmd_nodes(&v[SWEEP_NODES], &o->swarm.nodes, error) != OK) {
+        return ERR_INVALID;
+    }
+    if (v[SWEEP_REACH].set && v[SWEEP_NO_REACH].set) {
+        ERR_IGNORE(buf_printf(error, "--reach and --no-reach contradict each other"));
         return ERR_INVALID;
     }
     if (v[SWEEP_FROM].set && cmd_seed(v[SWEEP_FROM].text, &engine, &o->from, error) != OK) {
@@ -338,12 +388,28 @@ static int finish(const struct sweep *s, const struct cli_args *args)
     }
     if (args->values[SWEEP_JSON].set &&
         report_json(args->values[SWEEP_JSON].text, s, unreached) != OK) {
-        return cmd_fail("sweep", "%s: cannot write", args->values[SWEEP_JSON].text);
+        return cmd_fail("sweep", "%s: cannot write: %s", args->values[SWEEP_JSON].text,
+                        strerror(errno));
     }
     if (s->red > 0 || unreached > 0) {
         return CMD_RED;
     }
     return s->interrupted ? CMD_INTERRUPTED : CMD_GREEN;
+}
+
+/* A file that cannot be written is told before the first run, not after the last. */
+static int try_json(const struct cli_value *value)
+{
+    FILE *f;
+
+    if (!value->set) {
+        return CMD_GREEN;
+    }
+    f = fopen(value->text, "a"); /* what is in it stays until there is something new */
+    if (f == NULL || fclose(f) != 0) {
+        return cmd_fail("sweep", "%s: cannot write: %s", value->text, strerror(errno));
+    }
+    return CMD_GREEN;
 }
 
 static int run_sweep(struct sweep_options *o, const struct cli_args *args, struct buf *error)
@@ -387,7 +453,10 @@ int cmd_sweep(int argc, char **argv)
     } else if (parse_options(&args, &options, &error) != OK) {
         result = fail(&error);
     } else {
-        result = run_sweep(&options, &args, &error);
+        result = try_json(&args.values[SWEEP_JSON]);
+        if (result == CMD_GREEN) {
+            result = run_sweep(&options, &args, &error);
+        }
     }
     buf_release(&error);
     return result;

@@ -175,6 +175,27 @@ static void print_hash(FILE *out, const struct sweep *s)
     (void) fputc('\n', out);
 }
 
+/* A row in which no engine could have a value says nothing. */
+static bool has_count(const struct sweep *s, uint32_t count)
+{
+    for (uint32_t e = 0; e < s->options->engines_count; e++) {
+        if (report_count_applies(s->options->engines[e], count) || s->totals[e].counts[count] > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_mark(const struct sweep *s, uint32_t mark)
+{
+    for (uint32_t e = 0; e < s->options->engines_count; e++) {
+        if (mark_applies(s->options->engines[e], mark) || s->totals[e].marks[mark] > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A value, or a dash where the engine cannot have one. */
 static void print_value(FILE *out, bool applies, uint64_t value)
 {
@@ -191,6 +212,9 @@ static void print_tables(FILE *out, const struct sweep *s)
 
     (void) fprintf(out, "\nWhat happened\n");
     for (uint32_t i = 0; i < SIM_COUNTS; i++) {
+        if (!has_count(s, i)) {
+            continue;
+        }
         print_name(out, sim_count_text(i));
         for (uint32_t e = 0; e < o->engines_count; e++) {
             print_value(out, report_count_applies(o->engines[e], i), s->totals[e].counts[i]);
@@ -199,6 +223,9 @@ static void print_tables(FILE *out, const struct sweep *s)
     }
     (void) fprintf(out, "\nWhat was reached\n");
     for (uint32_t i = 0; i < MARKS; i++) {
+        if (!has_mark(s, i)) {
+            continue;
+        }
         print_name(out, mark_name(i));
         for (uint32_t e = 0; e < o->engines_count; e++) {
             print_value(out, mark_applies(o->engines[e], i), s->totals[e].marks[i]);
@@ -213,7 +240,7 @@ static void print_reds(FILE *out, const struct sweep *s, const char *program)
 
     buf_init(&flags, FLAGS_MAX);
     report_swarm_flags(&s->options->swarm, &flags);
-    (void) fprintf(out, "\n%" PRIu64 " red runs%s\n", s->red,
+    (void) fprintf(out, "\n%" PRIu64 " red run%s%s\n", s->red, s->red == 1 ? "" : "s",
                    s->red > s->reds_count ? "; the first ones:" : ":");
     for (uint32_t i = 0; i < s->reds_count; i++) {
         const struct sweep_red *r = &s->reds[i];

@@ -39,7 +39,7 @@ bool report_count_applies(const struct engine_ops *engine, uint32_t count);
 /* Prints what was never reached, a line each, and returns how many things that were. */
 uint32_t report_unreached(FILE *out, const struct sweep *s);
 
-/* The same as one JSON object. Errors: ERR_IO. */
+/* The same as one JSON object. Errors: ERR_IO, with its cause in errno. */
 MUST_USE int report_json(const char *path, const struct sweep *s, uint32_t unreached);
 
 /* The flags of a sweep that a command for one of its runs needs too: " --nodes 5". */

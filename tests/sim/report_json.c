@@ -1,6 +1,7 @@
 /*
  * report_json.c - a sweep as one JSON object: see report.h.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -91,14 +92,21 @@ int report_json(const char *path, const struct sweep *s, uint32_t unreached)
     struct json j = {.out = &text};
     FILE *f = fopen(path, "w");
     bool good;
+    int why;
 
     if (f == NULL) {
         return ERR_IO;
     }
     buf_init(&text, TEXT_MAX);
     put_sweep(&j, s, unreached);
-    good = fwrite(text.data, 1, text.size, f) == text.size && fputc('\n', f) != EOF;
-    good = fclose(f) == 0 && good;
+    good =
+        fwrite(text.data, 1, text.size, f) == text.size && fputc('\n', f) != EOF && fflush(f) == 0;
+    why = errno;
+    if (fclose(f) != 0 && good) {
+        why = errno;
+        good = false;
+    }
     buf_release(&text);
+    errno = why;
     return good ? OK : ERR_IO;
 }

@@ -14,8 +14,8 @@
 #include "base/mem.h"
 
 enum {
-    WAIT_MS = 200,         /* for progress and limits */
-    SAVE_US = 5 * 1000000, /* how often the file is written */
+    WAIT_MS = 200,     /* for progress and limits */
+    SAVE_US = 1000000, /* how often the file is written */
 };
 
 /* A run under way. */
@@ -288,6 +288,10 @@ int sweep_run(struct sweep *s, const struct sweep_options *options, struct buf *
             return err;
         }
         s->resumed = s->runs;
+        err = sweep_save(s, error); /* that it cannot be written is known before the first run */
+        if (err != OK) {
+            return err;
+        }
     }
     slots = xcalloc(options->jobs, sizeof(*slots));
     err = run_all(s, slots, error);

@@ -20,6 +20,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -69,11 +70,12 @@ int sweep_save(const struct sweep *s, struct buf *error)
     FILE *f = NULL;
     bool good;
 
+    errno = ENAMETOOLONG;
     if ((size_t) snprintf(temporary, sizeof(temporary), "%s.new", path) < sizeof(temporary)) {
         f = fopen(temporary, "w");
     }
     if (f == NULL) {
-        ERR_IGNORE(buf_printf(error, "%s.new: cannot write: %s", path, strerror(errno)));
+        ERR_IGNORE(buf_printf(error, "%s: cannot write: %s", path, strerror(errno)));
         return ERR_IO;
     }
     format_options(s->options, options, sizeof(options));
@@ -233,6 +235,10 @@ static int read_file(struct sweep *s, FILE *f, struct buf *error)
             return ERR_INVALID;
         }
     }
+    if (ferror(f) != 0) {
+        ERR_IGNORE(buf_printf(error, "%s: cannot read: %s", s->options->resume, strerror(errno)));
+        return ERR_IO;
+    }
     ERR_IGNORE(buf_printf(error, "%s: no \"end\" after line %u; remove the file to begin anew",
                           s->options->resume, number));
     return ERR_INVALID;
@@ -240,14 +246,23 @@ static int read_file(struct sweep *s, FILE *f, struct buf *error)
 
 int sweep_load(struct sweep *s, struct buf *error)
 {
-    FILE *f = fopen(s->options->resume, "r");
+    const char *path = s->options->resume;
+    struct stat status;
+    FILE *f;
     int err;
 
+    /* First of all: to open a pipe would wait for somebody at its other end. */
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
+        ERR_IGNORE(buf_printf(error, "%s: %s; name another file", path,
+                              S_ISDIR(status.st_mode) ? strerror(EISDIR) : "not a regular file"));
+        return ERR_IO;
+    }
+    f = fopen(path, "r");
     if (f == NULL) {
         if (errno == ENOENT) {
             return OK;
         }
-        ERR_IGNORE(buf_printf(error, "%s: cannot read: %s", s->options->resume, strerror(errno)));
+        ERR_IGNORE(buf_printf(error, "%s: cannot read: %s", path, strerror(errno)));
         return ERR_IO;
     }
     err = read_file(s, f, error);

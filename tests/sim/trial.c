@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,12 +38,16 @@ static void write_result(int fd, const struct sim_result *result)
     }
 }
 
-static _Noreturn void be_child(const struct trial_work *work, int fd, int errors_fd)
+static _Noreturn void be_child(const struct trial_work *work, int fd, int errors_fd, pid_t parent)
 {
     static const int by_default[] = {SIGTERM, SIGPIPE, SIGABRT};
     const struct rlimit no_core = {0, 0};
     struct sim_result result;
 
+    /* A run without somebody who waits for it is of no use, however the parent ended. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
+        _exit(3);
+    }
     (void) signal(SIGINT, SIG_IGN); /* Ctrl-C is for the parent, which ends us */
     for (size_t i = 0; i < sizeof(by_default) / sizeof(by_default[0]); i++) {
         (void) signal(by_default[i], SIG_DFL);
@@ -59,6 +64,7 @@ static _Noreturn void be_child(const struct trial_work *work, int fd, int errors
 
 int trial_start(struct trial *t, const struct trial_work *work)
 {
+    pid_t self = getpid();
     int ends[2];
 
     memset(t, 0, sizeof(*t));
@@ -74,7 +80,7 @@ int trial_start(struct trial *t, const struct trial_work *work)
     t->pid = fork();
     if (t->pid == 0) {
         (void) close(ends[0]);
-        be_child(work, ends[1], t->errors_fd);
+        be_child(work, ends[1], t->errors_fd, self);
     }
     (void) close(ends[1]);
     t->fd = ends[0];
