@@ -28,6 +28,7 @@ enum {
     LABEL_MAX = 64, /* bytes; no lane has room for so many */
     AXIS_STEP = 15,
     LONG_GAP_US = 20000,
+    BEGIN_US = 1000, /* of every run */
 };
 
 static const double CHAR = 6.05; /* width of a character of a label */
@@ -402,8 +403,18 @@ static void draw_message(struct canvas *c, const struct diagram_event *e)
 
 /* ---- Events on a lane ---- */
 
+/* A clock that drifts from the first moment on is how the cluster begins, and no fault. */
+static bool is_fault(const struct diagram_event *e)
+{
+    return e->kind == TRACE_FAULT &&
+           !(e->time_us <= BEGIN_US && e->note != NULL && strcmp(e->note, "clock drift") == 0);
+}
+
 static const char *event_class(const struct diagram_event *e)
 {
+    if (e->kind == TRACE_FAULT && !is_fault(e)) {
+        return "start";
+    }
     switch (e->kind) {
     case TRACE_BECAME_LEADER:
         return "leader";
@@ -431,7 +442,7 @@ static void draw_mark(const struct canvas *c, const struct diagram_event *e, dou
 
     if (e->kind == TRACE_BECAME_LEADER) {
         (void) fprintf(c->out, "<path class=\"leader\" d=\"M%.1f %.1fl7 11h-14z\"/>", x, y - 7);
-    } else if (e->kind == TRACE_FAULT) {
+    } else if (is_fault(e)) {
         (void) fprintf(c->out, "<path class=\"fault\" d=\"M%.1f %.1fl6 6l-6 6l-6 -6z\"/>", x,
                        y - 6);
     } else if (e->kind == TRACE_VOTE || e->kind == TRACE_PROMISE) {
@@ -440,7 +451,7 @@ static void draw_mark(const struct canvas *c, const struct diagram_event *e, dou
                        x - 3.5, y - 3.5);
     } else {
         (void) fprintf(c->out, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"/>", class,
-                       x, y, e->kind == TRACE_START ? 4.5 : 3.4);
+                       x, y, strcmp(class, "start") == 0 ? 4.5 : 3.4);
     }
 }
 
@@ -506,7 +517,7 @@ static int weight(const struct diagram_event *e)
 {
     switch (e->kind) {
     case TRACE_FAULT:
-        return 4;
+        return is_fault(e) ? 4 : 1;
     case TRACE_BECAME_LEADER:
         return 3;
     case TRACE_VOTE:
@@ -590,12 +601,13 @@ static void draw_violation(struct canvas *c)
     if (!c->d->red) {
         return;
     }
-    y = r->at_us == 0 ? c->height - TOP : time_y(c, r->at_us);
+    /* Below the labels of what happened at that time. */
+    y = r->at_us == 0 ? c->height - TOP : time_y(c, r->at_us) + LINE - 4;
     (void) fprintf(c->out,
                    "<g><title>%s</title><line class=\"violation\" x1=\"0\" x2=\"%.1f\" y1=\"%.1f\" "
                    "y2=\"%.1f\"/><text class=\"label bad strong\" x=\"%.1f\" y=\"%.1f\">%s "
                    "violated here</text></g>\n",
-                   r->property, c->width, y, y, c->width - RIGHT + 24, y - 5,
+                   r->property, c->width, y, y, c->width - RIGHT + 24, y + LINE,
                    r->property[0] == '\0' ? "a rule" : r->property);
 }
 
@@ -656,8 +668,8 @@ static void draw(struct canvas *c)
             draw_message(c, c->d->events[i]);
         }
     }
-    print_labels(c);
     draw_violation(c);
+    print_labels(c); /* nothing goes through a label */
     (void) fputs("</svg>\n", c->out);
 }
 

@@ -53,7 +53,7 @@ static const char style[] =
     ".h-refuse{fill:var(--refuse)}.h-ask{fill:var(--ask)}.h-back{fill:var(--back)}\n"
     ".cross{stroke:var(--bad);stroke-width:1.8}.dot{fill:var(--dim)}.commit{fill:var(--good)}"
     ".leader{fill:var(--lead)}.vote{fill:var(--elect)}.fault{fill:var(--bad)}"
-    ".start{fill:var(--bg);stroke:var(--good);stroke-width:1.6}\n"
+    ".start{fill:var(--bg);stroke:var(--dim);stroke-width:1.6}\n"
     "text.fault,text.bad{fill:var(--bad)}text.leader{fill:var(--lead);font-weight:700}"
     "text.commit{fill:var(--good)}text.vote{fill:var(--elect)}text.dot,text.start{fill:var(--dim);"
     "stroke:var(--bg);stroke-width:3px}\n"
@@ -105,10 +105,14 @@ static void print_legend(FILE *out)
         {"<path class=\"m log lost\" d=\"M0 6H20\"/><path class=\"cross\" "
          "d=\"M18 2l8 8m0 -8l-8 8\"/>",
          "lost"},
+        {"<path class=\"m log lost\" d=\"M0 6H20\"/>"
+         "<path class=\"h-log\" d=\"M18 2L26 6L18 10z\"/>",
+         "arrives after the end of the picture"},
         {"<rect class=\"spanlead\" x=\"2\" y=\"0\" width=\"22\" height=\"12\" rx=\"3\"/>", "leads"},
         {"<rect class=\"spandown\" x=\"2\" y=\"0\" width=\"18\" height=\"12\" rx=\"3\"/>", "down"},
         {"<path class=\"leader\" d=\"M13 0l7 11h-14z\"/>", "became leader"},
         {"<path class=\"fault\" d=\"M13 0l6 6l-6 6l-6 -6z\"/>", "fault"},
+        {"<circle class=\"start\" cx=\"13\" cy=\"6\" r=\"4.5\"/>", "start, clock of a node"},
         {"<circle class=\"commit\" cx=\"13\" cy=\"6\" r=\"3.4\"/>", "commit"},
         {"<rect class=\"vote\" x=\"9\" y=\"2\" width=\"7\" height=\"7\"/>", "vote, promise"},
         {"<line class=\"write\" x1=\"10\" x2=\"10\" y1=\"0\" y2=\"9\"/><line class=\"tick\" "
