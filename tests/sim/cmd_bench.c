@@ -21,8 +21,9 @@ enum {
 static const char help[] =
     "Usage: synod-sim bench [--engine ENGINE] [--nodes N] [--length T]\n"
     "\n"
-    "Measures the simulator: virtual seconds per second of one core, for a cluster with the\n"
-    "defaults of production under 25 calls a second, without faults and with one every 5 s.\n"
+    "Measures the simulator: virtual seconds per second of one core, for a cluster\n"
+    "with the defaults of production under 25 calls a second, without faults and\n"
+    "with one every 5 s.\n"
     "\n"
     "  -e, --engine ENGINE  only this one\n"
     "  -n, --nodes N        1 to 7 (5)\n"

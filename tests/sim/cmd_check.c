@@ -16,11 +16,12 @@ enum { ERROR_MAX = 1024, GAVE_UP = 3, LIMIT_S = 300 };
 static const char help[] =
     "Usage: synod-sim check [--time-limit SECONDS] FILE\n"
     "\n"
-    "Judges what clients of a key-value store saw: is there an order of their operations in which\n"
-    "each takes effect between its call and its return? FILE has one JSON object a line; \"-\" is\n"
-    "standard input.\n"
+    "Judges what clients of a key-value store saw: is there an order of their\n"
+    "operations in which each takes effect between its call and its return? FILE has\n"
+    "one JSON object a line; \"-\" is standard input.\n"
     "\n"
-    "  client     string or integer; comes back under a new name after an unknown outcome\n"
+    "  client     string or integer; comes back under a new name after an unknown\n"
+    "             outcome\n"
     "  op         put, get, cas, del, append, or txn\n"
     "  key        string\n"
     "  value      what was written (string) or read by get (null: absent)\n"
@@ -28,18 +29,18 @@ static const char help[] =
     "  ok         cas swapped, get found, del existed, txn wrote: true or false\n"
     "  call_ns, return_ns\n"
     "             integers, one monotonic clock; equal times count as overlapping\n"
-    "  result     ok, fail (certainly never applied) or unknown (may take effect at any time\n"
-    "             after the call, or never; return_ns may be left out)\n"
+    "  result     ok, fail (certainly never applied) or unknown (may take effect at\n"
+    "             any time after the call, or never; return_ns may be left out)\n"
     "  reads, writes\n"
     "             of txn, instead of key and value: objects of key and value\n"
     "\n"
-    "get of a list that append made reads its elements joined by commas. Fields with other names\n"
-    "are ignored.\n"
+    "get of a list that append made reads its elements joined by commas. Fields with\n"
+    "other names are ignored.\n"
     "\n"
     "  --time-limit SECONDS  gives up after that (300; 0: never)\n"
     "\n"
-    "Exit codes: 0 linearizable; 1 not, with the key and the first return that no order explains;\n"
-    "2 wrong usage, or a line that does not parse; 3 gave up.\n";
+    "Exit codes: 0 linearizable; 1 not, with the key and the first return that no\n"
+    "order explains; 2 wrong usage, or a line that does not parse; 3 gave up.\n";
 
 enum flag { CHECK_HELP, CHECK_LIMIT, CHECK_FLAGS };
 

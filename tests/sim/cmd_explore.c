@@ -64,32 +64,38 @@ static const char help[] =
     "Usage: synod-sim explore [--engine ENGINE|all] [FLAG...]\n"
     "       synod-sim explore --replay PATH\n"
     "\n"
-    "Visits every state that a small cluster of real engines can get into by any order of\n"
-    "deliveries, losses, disk completions, time-outs, proposals and crashes, within budgets,\n"
-    "and checks the properties in each. Breadth first: the first violation has a shortest path.\n"
+    "Visits every state that a small cluster of real engines can get into by any\n"
+    "order of deliveries, losses, disk completions, time-outs, proposals and\n"
+    "crashes, within budgets, and checks the properties in each. Breadth first: the\n"
+    "first violation has a shortest path.\n"
     "\n"
     "  -e, --engine ENGINE  raft, multipaxos, paxos or all (default)\n"
-    "  --start START        empty; quiet: what the nodes say at the start is delivered; led: a\n"
-    "                       node leads and all is calm (default); split: two nodes stand, or\n"
-    "                       propose, at the same moment\n"
+    "  --start START        empty; quiet: what the nodes say at the start is\n"
+    "                       delivered; led: a node leads and all is calm (default);\n"
+    "                       split: two nodes stand, or propose, at the same moment\n"
     "  -n, --nodes N        1 to 5 nodes (3)\n"
-    "  --commands N         proposals in all, by any node that takes them: 0 to 4 (2)\n"
+    "  --commands N         proposals in all, by any node that takes them: 0 to 4\n"
+    "                       (2)\n"
     "  --reads N            linearizable reads in all, at any node: 0 to 2 (0)\n"
     "  --timeouts N         deadlines that pass, of all nodes together: 0 to 15 (2)\n"
     "  --crashes N          power losses with restart: 0 to 15 (1)\n"
     "  --duplicates N       messages delivered once more: 0 to 15 (0)\n"
-    "  --product            with pre-vote, check-quorum and quorum-connected election, as in\n"
-    "                       production; without it they are off and the budgets reach further\n"
-    "  --fifo               links keep the order of messages, but still lose any: reaches deeper\n"
+    "  --product            with pre-vote, check-quorum and quorum-connected\n"
+    "                       election, as in production; without it they are off and\n"
+    "                       the budgets reach further\n"
+    "  --fifo               links keep the order of messages, but still lose any:\n"
+    "                       reaches deeper\n"
     "  --instant-disk       writes are durable at once: reaches deeper\n"
     "  --small-messages     at most one entry in each message\n"
     "  --depth N            at most N steps (0: until the budgets are used up)\n"
     "  --states-max N       at most N states (20000000); one takes about 100 bytes\n"
-    "  --observe N          run N of the paths once more under the simulator's observer (1000)\n"
+    "  --observe N          run N of the paths once more under the simulator's\n"
+    "                       observer (1000)\n"
     "  --seconds T          at most T seconds an engine\n"
-    "  --histories          tell states of a node apart by all it was given: needs no knowledge\n"
-    "                       of the engines, and reaches less far\n"
-    "  --replay PATH        the steps of a path as a violation prints it, with the states\n"
+    "  --histories          tell states of a node apart by all it was given: needs\n"
+    "                       no knowledge of the engines, and reaches less far\n"
+    "  --replay PATH        the steps of a path as a violation prints it, with the\n"
+    "                       states\n"
     "\n"
     "Exit codes: 0 no violation; 1 a violation; 2 wrong usage; 130 interrupted.\n";
 
@@ -149,6 +155,10 @@ static int options_of(const struct cli_args *args, struct explore_options *o, st
         if (number(args, numbers[k].flag, numbers[k].max, numbers[k].at, error) != OK) {
             return ERR_INVALID;
         }
+    }
+    if (args->values[OPT_STATES_MAX].set && args->values[OPT_STATES_MAX].number < 1) {
+        ERR_IGNORE(buf_printf(error, "--states-max 0: at least 1"));
+        return ERR_INVALID;
     }
     if (args->values[OPT_STATES_MAX].set) {
         o->states_max = (uint64_t) args->values[OPT_STATES_MAX].number;

@@ -15,21 +15,24 @@ enum { TEXT_MAX = 8192, LIMIT_S = 600, RECORDED_MAX = 4 * 1000 * 1000 };
 static const char help[] =
     "Usage: synod-sim show SEED | --scenario FILE [FLAG...]\n"
     "\n"
-    "Runs it and draws it: a lane for each node, messages as arrows, faults, leaders, commits,\n"
-    "writes. Without --from and --to: the events before the violation, or those around the first\n"
-    "change of leader after a fault.\n"
+    "Runs it and draws it: a lane for each node, messages as arrows, faults,\n"
+    "leaders, commits, writes. Without --from and --to: the events before the\n"
+    "violation, or those around the first change of leader after a fault.\n"
     "\n" CMD_TARGET_HELP "  --html FILE          a picture for the browser, in one file\n"
-    "  --text               for the terminal, a line for each event (without --html anyway)\n"
+    "  --text               for the terminal, a line for each event (without --html\n"
+    "                       anyway)\n"
     "  --from T             from this virtual time on: 1.5s, 300ms\n"
     "  --to T               up to this one\n"
     "  --max N              events at most (200; up to 5000)\n"
-    "  --all                heartbeats, gossip and what follows from other events, too\n"
+    "  --all                heartbeats, gossip and what follows from other events,\n"
+    "                       too\n"
     "\n"
     "  synod-sim show raft:42\n"
     "  synod-sim show --scenario red.txt --html red.html\n"
     "  synod-sim show raft:42 --from 2s --to 2.3s --max 1000 --html run.html\n"
     "\n"
-    "Exit codes: 0 drawn, whether the run was green or red; 2 wrong usage or bad input.\n";
+    "Exit codes: 0 drawn, whether the run was green or red; 2 wrong usage or bad\n"
+    "input.\n";
 
 enum flag {
     SHOW_HTML = TARGET_FLAGS,
@@ -121,7 +124,11 @@ static int run_and_draw(const struct cli_args *args, struct diagram_options *o)
         code = cmd_fail("show", "cannot start a process: %s", strerror(errno));
     } else {
         o->result = &result;
-        code = draw(args, work.log, o);
+        code =
+            args->values[SHOW_FROM].set && result.virtual_us > 0 && o->from_us > result.virtual_us
+                ? cmd_fail("show", "--from %s: the run ends at %.3f s",
+                           args->values[SHOW_FROM].text, (double) result.virtual_us / 1e6)
+                : draw(args, work.log, o);
     }
     diagram_log_free(work.log);
     return code;

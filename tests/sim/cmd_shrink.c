@@ -26,16 +26,17 @@ enum {
 static const char help[] =
     "Usage: synod-sim shrink SEED | --scenario FILE [-o FILE] [--tries N]\n"
     "\n"
-    "Makes a red run small: leaves out what it can while the run breaks the same property, and\n"
-    "prints what is left as a scenario file. Each try is a process of its own: a run that crashes\n"
-    "can be shrunk too. Ctrl-C ends it with the smallest one so far.\n"
+    "Makes a red run small: leaves out what it can while the run breaks the same\n"
+    "property, and prints what is left as a scenario file. Each try is a process of\n"
+    "its own: a run that crashes can be shrunk too. Ctrl-C ends it with the smallest\n"
+    "one so far.\n"
     "\n" CMD_TARGET_HELP "  -o, --output FILE    write the scenario there instead of to stdout\n"
     "  --tries N            runs at most (3000)\n"
     "\n"
     "  synod-sim shrink raft:42 -o tests/sim/scenarios/what-it-shows.txt\n"
     "\n"
-    "Exit codes: 0 a scenario that is red was written; 2 wrong usage, bad input, or the run is\n"
-    "green.\n";
+    "Exit codes: 0 a scenario that is red was written; 2 wrong usage, bad input, or\n"
+    "the run is green.\n";
 
 enum flag { SHRINK_OUTPUT = TARGET_FLAGS, SHRINK_TRIES, SHRINK_FLAGS };
 
