@@ -103,11 +103,62 @@ def test_wrong_usage_is_one_line():
     expect(sim("bench", "--length", "1ms"), USAGE, "^$", "--length 1ms")
 
 
+def test_what_contradicts_itself_is_refused():
+    with open(path("kept"), "w", encoding="utf-8") as f:
+        f.write("kept\n")
+    for flag in (["--trace", path("kept")], ["--history", path("kept")], ["-q"]):
+        expect(sim("run", "raft:1", "--print", *flag), USAGE, "^$", "--print runs nothing")
+    with open(path("kept"), encoding="utf-8") as f:
+        assert f.read() == "kept\n"
+    expect(sim("sweep", "--reach", "--no-reach"), USAGE, "^$", "contradict")
+    expect(sim("sweep", "--seeds", "99999999999999999999"), USAGE, "^$", r"from 1 to \d+\n")
+    expect(sim("explore", "--states-max", "0"), USAGE, "^$", "--states-max 0: at least 1")
+    expect(sim("show", "raft:3", "--from", "900s"), USAGE, "^$", r"the run ends at \d+\.\d{3} s")
+
+
+def test_help_of_a_command_fits_a_terminal():
+    for command in COMMANDS:
+        text = expect(sim(command, "--help"), GREEN).stdout
+        assert sim("help", command).stdout == text, command
+        assert max(map(len, text.splitlines())) < 80, command
+    expect(sim("help", "rnu"), USAGE, "^$", 'did you mean "run"')
+
+
+# What was not written must not look as if it had been.
+def test_output_that_cannot_be_written_is_an_error():
+    for flag in ("--trace", "--history"):
+        for more in ([], ["--no-fork"]):
+            r = sim("run", "raft:3", "-q", flag, "/dev/full", *more)
+            assert r.returncode == USAGE and "/dev/full: cannot write: No space" in r.stderr, r
+    for args in (["--help"], ["--version"], ["run", "raft:3"], ["run", "raft:3", "--print"],
+                 ["show", "raft:3"], ["sweep", "--seeds", "1", "-q"], ["run", "--help"]):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            r = subprocess.run([SIM, *args], stdout=full, stderr=subprocess.PIPE, text=True,
+                               timeout=300, check=False)
+        assert r.returncode == USAGE and "cannot write to the standard output" in r.stderr, (args, r)
+    # A reader that has enough is no error.
+    p = subprocess.Popen([SIM, "show", "raft:3", "--max", "5000"], stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE)
+    p.stdout.close()
+    _, err = p.communicate(timeout=300)
+    assert p.returncode == GREEN and err == b"", (p.returncode, err)
+
+
+def test_files_of_a_sweep_are_tried_before_the_first_run():
+    begin = time.monotonic()
+    long = ("sweep", "--no-reach", "-q", "--seeds", 100000)
+    expect(sim(*long, "--json", work), USAGE, "^$", "cannot write: Is a directory")
+    expect(sim(*long, "--resume", work), USAGE, "^$", "Is a directory; name another file")
+    expect(sim(*long, "--resume", "/no/such"), USAGE, "^$", r"/no/such: cannot write: No such file")
+    assert time.monotonic() - begin < 20
+
+
 def test_a_scenario_that_does_not_parse():
+    expect(sim("run", "--scenario", work), USAGE, "^$", f"run: {work}: Is a directory\n")
     expect(sim("run", "--scenario", path("none")), USAGE, "^$", "none")
     with open(path("bad"), "w", encoding="utf-8") as f:
         f.write("scenario 1\nengine raft\nnodes 3\nat 1s craash leader\n")
-    expect(sim("run", "--scenario", path("bad")), USAGE, "^$", "bad: .*line 4.*craash")
+    expect(sim("run", "--scenario", path("bad")), USAGE, "^$", r"run: \S*bad: line 4.*craash")
     expect(sim("show", "--scenario", path("bad")), USAGE, "^$", "line 4")
     expect(sim("shrink", "--scenario", path("bad")), USAGE, "^$", "line 4")
     expect(sim("run", "--scenario", red_file(), "--engine", "paxos"), USAGE, "^$",
@@ -286,11 +337,46 @@ def test_a_run_that_is_killed_is_red_and_the_sweep_goes_on():
 
 
 def children(pid):
+    """Those that run; /proc/PID/task/PID/children is not in every kernel."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8") as f:
+                state, parent = f.read().rsplit(")", 1)[1].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(parent) == pid and state != "Z":
+            found.append(int(name))
+    return found
+
+
+def runs(pid):
     try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-            return [int(word) for word in f.read().split()]
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
-        return []
+        return False
+
+
+# SIGKILL leaves no time to write anything, so it must have been written before.
+def test_a_sweep_that_is_killed_leaves_its_file_and_no_process():
+    p = subprocess.Popen([SIM, "sweep", "--no-reach", "-q", "--engine", "raft", "--seeds", "100000",
+                          "--resume", path("killed")], stdout=subprocess.DEVNULL)
+    time.sleep(4)
+    left = []
+    deadline = time.monotonic() + 30
+    while not left and time.monotonic() < deadline:
+        left = children(p.pid)
+    p.kill()
+    p.wait(timeout=60)
+    deadline = time.monotonic() + 30
+    while any(map(runs, left)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left and not any(map(runs, left)), left
+    with open(path("killed"), encoding="utf-8") as f:
+        text = f.read()
+    assert int(re.search(r"(?m)^elapsed (\d+)", text).group(1)) > 1000000, text
+    assert text.endswith("\nend\n"), text
 
 
 def test_a_run_that_hangs_is_red():
