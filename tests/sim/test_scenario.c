@@ -4,6 +4,7 @@
  */
 #include "tests/sim/scenario.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -381,6 +382,9 @@ static void test_scenario_parse_errors_name_line_and_word(void **state)
                                      "raft, any"},
         {"scenario 1\nnodes", "line 2: the line ends where a number is expected"},
         {"scenario 1\nnodes 9", "line 2: `9`: a whole number, at most 7, is expected"},
+        {"scenario 1\nseed 18446744073709551616",
+         "line 2: `18446744073709551616`: a whole number, at "
+         "most 18446744073709551615, is expected"},
         {"scenario 1\nnodes 3 4", "line 2: `4`: not expected here: the line is complete without "
                                   "it"},
         {"scenario 1\nnodes 3\nnodes 3", "line 3: `nodes`: this line is there a second time"},
@@ -688,6 +692,34 @@ static void test_scenario_load_names_the_file(void **state)
     buf_release(&error);
 }
 
+/* What is kept can be run, and says by itself what it is about. */
+static void test_scenario_kept_files_are_possible(void **state)
+{
+    (void) state;
+    uint32_t count = 0;
+    DIR *dir = opendir("tests/sim/scenarios");
+    assert_non_null(dir);
+    for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
+        char path[TEMPDIR_PATH_MAX];
+        struct scenario s;
+        struct buf error;
+        if (strstr(entry->d_name, ".scenario") == NULL) {
+            continue;
+        }
+        buf_init(&error, 2048);
+        (void) snprintf(path, sizeof path, "tests/sim/scenarios/%s", entry->d_name);
+        if (scenario_load(path, &s, &error) != OK) {
+            fail_msg("%.*s", (int) error.size, (char *) error.data);
+        }
+        assert_null(s.engine);
+        count++;
+        scenario_release(&s);
+        buf_release(&error);
+    }
+    (void) closedir(dir); /* it was read only */
+    assert_true(count >= 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -703,6 +735,7 @@ int main(void)
         cmocka_unit_test(test_scenario_parse_survives_any_bytes),
         cmocka_unit_test(test_scenario_add_keeps_the_order_of_time),
         cmocka_unit_test(test_scenario_load_names_the_file),
+        cmocka_unit_test(test_scenario_kept_files_are_possible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
