@@ -227,6 +227,12 @@ static int encode(struct request *q, const struct client *c)
     }
 }
 
+static uint64_t sequence_of(const struct client *c)
+{
+    uint64_t own = c->op.sequence != 0 ? c->op.sequence : c->sequence;
+    return c->session == 0 ? 0 : own;
+}
+
 int sim_call_submit(struct sim *sim, struct client *c, struct node *n, uint64_t timeout_us)
 {
     struct request q = {.buf = &sim->text};
@@ -247,7 +253,7 @@ int sim_call_submit(struct sim *sim, struct client *c, struct node *n, uint64_t 
                                             .tag = q.tag,
                                             .request = buf_bytes(q.buf),
                                             .session = c->session,
-                                            .sequence = c->session == 0 ? 0 : c->sequence};
+                                            .sequence = sequence_of(c)};
     observer_submit(sim->observer, args.tag, args.request);
     return replica_write(n->replica, &args);
 }
@@ -520,7 +526,9 @@ bool sim_call_answer(struct sim *sim, struct client *c, const struct node *n,
         return true;
     }
     bool changed = answer_op(sim, c, response);
-    check_order(sim, c, n, response->revision, changed);
+    if (c->op.sequence == 0) {
+        check_order(sim, c, n, response->revision, changed);
+    }
     if (c->op.kind == SIM_OP_APPEND && !changed) {
         return false;
     }

@@ -18,6 +18,8 @@ enum {
     RECONNECT_MAX_US = 50000,
     RETRY_MIN_US = 1000,
     ABANDONED_PERMILLE = 20,
+    PAST_ONE_IN = 25,
+    PAST_MAX = SESSION_ANSWERS / 2, /* what is kept for certain, with some under way */
 };
 
 uint32_t sim_keys(const struct sim *sim, uint8_t space)
@@ -63,6 +65,7 @@ static void new_session(struct client *c)
 {
     c->session = SESSION_CLIENT_BIT | (((c->session >> 16 & 0xffffffff) + 1) << 16) | (c->id + 1);
     c->sequence = 1;
+    c->past.sequence = 0;
 }
 
 void sim_clients_init(struct sim *sim)
@@ -114,6 +117,19 @@ static uint8_t choose_kind(struct sim *sim, struct client *c)
         at -= sim->scenario->mix[i];
     }
     return SIM_OP_PUT; /* an empty mix */
+}
+
+/* K2: whoever asks again for what was done, though more was done since, gets the first answer. */
+static bool choose_past(struct sim *sim, struct client *c)
+{
+    bool kept = c->past.sequence != 0 && c->past.sequence + PAST_MAX > c->sequence &&
+                c->past.sequence < c->sequence;
+    if (!kept || sim->strict || !rng_chance(&c->rng, 1, PAST_ONE_IN)) {
+        return false;
+    }
+    c->op = c->past;
+    c->op.attempts = 0;
+    return true;
 }
 
 static void choose(struct sim *sim, struct client *c)
@@ -184,7 +200,7 @@ static void give_up(struct sim *sim, struct client *c)
     bool unknown = c->op.unknown;
     sim_count(sim, unknown ? COUNT_UNKNOWN : COUNT_FAILED);
     sim_call_end(sim, c, unknown ? HIST_UNKNOWN : HIST_FAIL);
-    if (unknown) {
+    if (unknown && c->op.sequence == 0) {
         c->name = ++sim->client_names;
         c->sequence++; /* the old one may still be applied */
     }
@@ -246,7 +262,12 @@ void sim_client_over(struct sim *sim, struct client *c, int err)
         c->answered++;
         c->again = false;
         sim->strict_calls++;
-        if (sim_op_writes(&c->op) && c->session != 0) {
+        if (sim_op_writes(&c->op) && c->session != 0 && c->op.sequence == 0) {
+            if (c->op.kind == SIM_OP_PUT) {
+                c->past = c->op;
+                c->past.sequence = c->sequence;
+                c->past.number = UINT32_MAX; /* the history has it already */
+            }
             c->sequence++;
         }
         think(sim, c);
@@ -317,10 +338,11 @@ static void begin(struct sim *sim, struct client *c)
     if (!c->again) {
         if (c->finals > 0) {
             choose_final(sim, c);
-        } else {
+            sim_call_begin(sim, c);
+        } else if (!choose_past(sim, c)) {
             choose(sim, c);
+            sim_call_begin(sim, c);
         }
-        sim_call_begin(sim, c);
     }
     c->again = false;
     c->op.attempts++;

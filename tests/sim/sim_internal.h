@@ -138,6 +138,7 @@ struct client_op {
     int64_t compare;        /* APPEND: mod revision of the list that is extended */
     uint64_t floor;         /* of the observer */
     int64_t floor_revision; /* answered before the op began */
+    uint64_t sequence;      /* PUT asked again under its old name, after later ones; else 0 */
     uint32_t number;        /* in the history; UINT32_MAX: not recorded */
 };
 
@@ -151,11 +152,12 @@ struct client {
     uint32_t node; /* where it is */
     uint64_t life;
     struct client_op op;
-    bool again;                     /* the next call goes on with `op` */
-    bool strict;    /* the call began when every call must be answered */
-    bool abandoned;                 /* it will not wait for the answer */
-    uint64_t session;               /* 0: it uses none, and tries no write again */
-    uint64_t sequence;              /* of the next write; a write tried again keeps its own */
+    bool again;            /* the next call goes on with `op` */
+    bool strict;           /* the call began when every call must be answered */
+    bool abandoned;        /* it will not wait for the answer */
+    uint64_t session;      /* 0: it uses none, and tries no write again */
+    struct client_op past; /* a PUT that was answered, with the sequence it had; sequence 0: none */
+    uint64_t sequence;     /* of the next write; a write tried again keeps its own */
     uint64_t known[SIM_KEYS_MAX];   /* value numbers last seen */
     int64_t list_mod[SIM_KEYS_MAX]; /* lists as last seen */
     char *list_text[SIM_KEYS_MAX];  /* malloc'd, "" when NULL */
@@ -186,11 +188,11 @@ struct sim {
     struct client clients[SIM_CLIENTS_MAX];
     struct history *history;
     bool history_owned;
-    bool clients_stop;     /* no new operations */
-    bool healed;           /* the faults are over: a node that stops is started again */
-    bool strict;           /* end of a liveness run: every call must be answered */
+    bool clients_stop;          /* no new operations */
+    bool healed;                /* the faults are over: a node that stops is started again */
+    bool strict;                /* end of a liveness run: every call must be answered */
     uint64_t strict_timeout_us; /* of a call then: messages are still lost and sent again */
-    uint64_t strict_calls; /* answered meanwhile */
+    uint64_t strict_calls;      /* answered meanwhile */
     uint64_t client_names;
     uint64_t last_ns; /* last time written into the history */
     uint64_t call_number;
