@@ -203,7 +203,7 @@ static void check_loss(struct run *r, uint32_t point, const struct file_state *s
     x->tally->losses++;
     if (is_first(x, key)) {
         x->tally->images++;
-        if (scope->sample <= 1 || key % scope->sample == scope->chosen % scope->sample) {
+        if (scope->sample <= 1 || key % scope->sample == 0) {
             char text[FILE_LOSS_TEXT_MAX];
             char where[FILE_LOSS_TEXT_MAX + 64];
             bool go_on = scope->go_on > 0 && (key >> 32) % scope->go_on == 0;

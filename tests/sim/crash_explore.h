@@ -26,7 +26,6 @@ struct crash_scope {
     bool faults; /* calls that fail */
     bool apart;  /* an image after a failed call is another one, as its outcome is counted apart */
     uint32_t sample;     /* one of so many images is looked at; 0, 1: all */
-    uint64_t chosen;     /* which one */
     uint32_t go_on;      /* one of so many must also take a write; 0: none */
     uint32_t blocks_max; /* as in file_state_losses */
 };
