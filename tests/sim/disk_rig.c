@@ -11,10 +11,10 @@
 #include "base/enc.h"
 #include "base/mem.h"
 
-const char rig_log[] = "node/log";
-const char rig_state[] = "node/state";
+const char disk_rig_log[] = "node/log";
+const char disk_rig_state[] = "node/state";
 
-struct rig *rig_new(uint64_t seed, uint64_t buffer_bytes)
+struct rig *disk_rig_new(uint64_t seed, uint64_t buffer_bytes)
 {
     struct rig *r = xcalloc(1, sizeof *r);
     const struct sim_disk_options options = {.seed = seed, .buffer_bytes = buffer_bytes};
@@ -24,7 +24,7 @@ struct rig *rig_new(uint64_t seed, uint64_t buffer_bytes)
     return r;
 }
 
-int rig_try_open(struct rig *r, const char *path, bool create)
+int disk_rig_try_open(struct rig *r, const char *path, bool create)
 {
     const struct store_options options = {.create = create, .device = r->disk};
     store_close(r->store);
@@ -33,34 +33,34 @@ int rig_try_open(struct rig *r, const char *path, bool create)
     return store_open(&sim_store_ops, path, &options, &r->store, &r->error);
 }
 
-void rig_open(struct rig *r, const char *path, bool create)
+void disk_rig_open(struct rig *r, const char *path, bool create)
 {
-    int rc = rig_try_open(r, path, create);
+    int rc = disk_rig_try_open(r, path, create);
     ASSERT(rc == OK);
 }
 
-void rig_close(struct rig *r)
+void disk_rig_close(struct rig *r)
 {
     store_close(r->store);
     r->store = NULL;
 }
 
-void rig_free(struct rig *r)
+void disk_rig_free(struct rig *r)
 {
-    rig_close(r);
+    disk_rig_close(r);
     sim_disk_free(r->disk);
     buf_release(&r->error);
     buf_release(&r->value);
     free(r);
 }
 
-bool rig_error_mentions(struct rig *r, const char *text)
+bool disk_rig_error_mentions(struct rig *r, const char *text)
 {
     struct bytes e = buf_bytes(&r->error);
     return memmem(e.data, e.size, text, strlen(text)) != NULL;
 }
 
-struct sim_disk_counts rig_counts(struct rig *r)
+struct sim_disk_counts disk_rig_counts(struct rig *r)
 {
     struct sim_disk_counts c;
     sim_disk_counts(r->disk, &c);
@@ -68,7 +68,7 @@ struct sim_disk_counts rig_counts(struct rig *r)
 }
 
 /* Row n: big-endian n -> `size` bytes of n. */
-int rig_put(struct rig *r, uint32_t n, size_t size, bool sync)
+int disk_rig_put(struct rig *r, uint32_t n, size_t size, bool sync)
 {
     uint8_t key[4];
     uint8_t *value = xmalloc(size + 1);
@@ -82,15 +82,15 @@ int rig_put(struct rig *r, uint32_t n, size_t size, bool sync)
     return rc;
 }
 
-void rig_put_rows(struct rig *r, uint32_t first, uint32_t count)
+void disk_rig_put_rows(struct rig *r, uint32_t first, uint32_t count)
 {
     for (uint32_t n = first; n < first + count; n++) {
-        int rc = rig_put(r, n, RIG_VALUE_SIZE, true);
+        int rc = disk_rig_put(r, n, RIG_VALUE_SIZE, true);
         ASSERT(rc == OK);
     }
 }
 
-int rig_get(struct rig *r, uint32_t n)
+int disk_rig_get(struct rig *r, uint32_t n)
 {
     uint8_t key[4];
     enc_put_be32(key, n);
@@ -121,10 +121,10 @@ static int read_rows(struct rig *r, bool *ret_gap)
 
 /* How many rows there are, all from 0 on; -1 when there is a gap; or the error of opening or
  * reading. */
-int rig_reopen_rows(struct rig *r, const char *path)
+int disk_rig_reopen_rows(struct rig *r, const char *path)
 {
     bool gap = false;
-    int rc = rig_try_open(r, path, false);
+    int rc = disk_rig_try_open(r, path, false);
     if (rc != OK) {
         return rc;
     }
