@@ -16,7 +16,7 @@
 #include "kv/version.h"
 #include "tests/sim/swarm.h"
 
-enum { BUILD_BYTES = 6, WORD_MAX = 4096 };
+enum { BUILD_BYTES = 6, WORD_MAX = 4096, ERROR_MAX = 8192, TITLE_MAX = 64 };
 
 const char *const cmd_modes[] = {"safety", "liveness", NULL};
 
@@ -353,4 +353,30 @@ void cmd_target_name(const struct cmd_target *target, const struct engine_ops *e
         ERR_IGNORE(
             buf_printf(out, "%s:%llu", engine_name(engine), (unsigned long long) target->seed));
     }
+}
+
+int cmd_target_main(const struct cmd_target_command *command, int argc, char **argv)
+{
+    struct cmd_target target;
+    struct cli_args args;
+    struct buf error;
+    char title[TITLE_MAX];
+    int result;
+
+    buf_init(&error, ERROR_MAX);
+    (void) snprintf(title, sizeof(title), "synod-sim %s", command->name);
+    if (cli_parse(title, command->flags, command->flags_count, argc, argv, &args, &error) != OK) {
+        (void) fprintf(stderr, "%.*s\n", (int) error.size, (const char *) error.data);
+        result = CMD_USAGE;
+    } else if (args.values[TARGET_HELP].set) {
+        (void) fputs(command->help, stdout);
+        result = CMD_GREEN;
+    } else if (cmd_target_parse(&args, &target, &error) != OK) {
+        result = cmd_fail(command->name, "%.*s", (int) error.size,
+                          error.size > 0 ? (const char *) error.data : "");
+    } else {
+        result = command->run(&args, &target, &error);
+    }
+    buf_release(&error);
+    return result;
 }

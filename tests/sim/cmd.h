@@ -78,6 +78,18 @@ enum cmd_target_flag {
     TARGET_FLAGS,
 };
 
+/* A command that takes a target: its flags begin with CMD_TARGET_FLAGS. */
+struct cmd_target_command {
+    const char *name; /* "run" */
+    const char *help;
+    const struct cli_flag *flags;
+    uint32_t flags_count;
+    int (*run)(const struct cli_args *args, struct cmd_target *target, struct buf *error);
+};
+
+/* Parses, then prints the help or runs. Returns an exit code; wrong usage is told. */
+int cmd_target_main(const struct cmd_target_command *command, int argc, char **argv);
+
 extern const char *const cmd_modes[]; /* safety, liveness, NULL */
 
 #define CMD_HELP_FLAG                                                                              \

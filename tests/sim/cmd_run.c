@@ -235,7 +235,7 @@ static int close_output(const struct cli_value *value, FILE *file, int error, in
 }
 
 /* Runs with the files that are wanted. */
-static int run_with_outputs(const struct cmd_target *target, const struct cli_args *args,
+static int run_with_outputs(const struct cli_args *args, struct cmd_target *target,
                             struct buf *error)
 {
     const struct cli_value *v = args->values;
@@ -266,23 +266,11 @@ static int run_with_outputs(const struct cmd_target *target, const struct cli_ar
 
 int cmd_run(int argc, char **argv)
 {
-    struct cmd_target target;
-    struct cli_args args;
-    struct buf error;
-    int result;
+    static const struct cmd_target_command command = {.name = "run",
+                                                      .help = help,
+                                                      .flags = flags,
+                                                      .flags_count = RUN_FLAGS,
+                                                      .run = run_with_outputs};
 
-    buf_init(&error, TEXT_MAX);
-    if (cli_parse("synod-sim run", flags, RUN_FLAGS, argc, argv, &args, &error) != OK) {
-        (void) fprintf(stderr, "%.*s\n", (int) error.size, (const char *) error.data);
-        result = CMD_USAGE;
-    } else if (args.values[TARGET_HELP].set) {
-        (void) fputs(help, stdout);
-        result = CMD_GREEN;
-    } else if (cmd_target_parse(&args, &target, &error) != OK) {
-        result = fail(&error);
-    } else {
-        result = run_with_outputs(&target, &args, &error);
-    }
-    buf_release(&error);
-    return result;
+    return cmd_target_main(&command, argc, argv);
 }

@@ -195,23 +195,8 @@ static int show(const struct cli_args *args, struct cmd_target *target, struct b
 
 int cmd_show(int argc, char **argv)
 {
-    struct cmd_target target;
-    struct cli_args args;
-    struct buf error;
-    int result;
+    static const struct cmd_target_command command = {
+        .name = "show", .help = help, .flags = flags, .flags_count = SHOW_FLAGS, .run = show};
 
-    buf_init(&error, TEXT_MAX);
-    if (cli_parse("synod-sim show", flags, SHOW_FLAGS, argc, argv, &args, &error) != OK) {
-        (void) fprintf(stderr, "%.*s\n", (int) error.size, (const char *) error.data);
-        result = CMD_USAGE;
-    } else if (args.values[TARGET_HELP].set) {
-        (void) fputs(help, stdout);
-        result = CMD_GREEN;
-    } else if (cmd_target_parse(&args, &target, &error) != OK) {
-        result = fail(&error);
-    } else {
-        result = show(&args, &target, &error);
-    }
-    buf_release(&error);
-    return result;
+    return cmd_target_main(&command, argc, argv);
 }
