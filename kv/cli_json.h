@@ -1,5 +1,6 @@
 /*
- * cli_json.h - writes JSON into a buffer, member by member; private to kv/cli*.c.
+ * cli_json.h - writes JSON into a buffer, member by member; for the programs: kv/cli*.c and
+ * synod-sim.
  *
  * Not a tree: answers can be large, and jansson's integers are signed while etcd's ids are not.
  * Keys are static names; zero values are left out where etcdctl leaves them out (the _opt

@@ -1,5 +1,6 @@
 /*
- * cli_options.h - flags and arguments of a command, by getopt_long; private to kv/cli*.c.
+ * cli_options.h - flags and arguments of a command, by getopt_long; for the programs: kv/cli*.c and
+ * synod-sim.
  *
  * A command lists its flags in a table; the parser fills one value per row. What a user may get
  * wrong is answered with one line that says what was meant.

@@ -261,7 +261,6 @@ void sim_client_over(struct sim *sim, struct client *c, int err)
     if (err == OK) {
         c->answered++;
         c->again = false;
-        sim->strict_calls++;
         if (sim_op_writes(&c->op) && c->session != 0 && c->op.sequence == 0) {
             if (c->op.kind == SIM_OP_PUT) {
                 c->past = c->op;

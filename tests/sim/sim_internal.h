@@ -192,7 +192,6 @@ struct sim {
     bool healed;                /* the faults are over: a node that stops is started again */
     bool strict;                /* end of a liveness run: every call must be answered */
     uint64_t strict_timeout_us; /* of a call then: messages are still lost and sent again */
-    uint64_t strict_calls;      /* answered meanwhile */
     uint64_t client_names;
     uint64_t last_ns; /* last time written into the history */
     uint64_t call_number;

@@ -1,9 +1,10 @@
 /*
  * swarm_internal.h - what the files of the swarm share.
  *
- *     swarm.c          cluster, time-outs, limits, workload, speeds; which faults there are, and
- * when swarm_nodes.c    faults of nodes, their disks and their clocks swarm_network.c  faults of
- * links swarm_damage.c   the atlas: who may lose what on disk, and the end of a liveness run
+ *     swarm.c          cluster, time-outs, limits, workload, speeds; which faults, and when
+ *     swarm_nodes.c    faults of nodes, their disks and their clocks
+ *     swarm_network.c  faults of links
+ *     swarm_damage.c   the atlas: who may lose what on disk, and the end of a liveness run
  *
  * Every domain draws from a generator of its own (swarm_fork), so that one more draw in one changes
  * nothing in the others. Times of faults are drawn on a line that lacks the reserved time; only
