@@ -83,8 +83,8 @@ expect 0 '3 passed, 0 failed'
 
 # The simulator: the cases of a scenario by its lines, a sweep is one case.
 tree
-mkdir -p "$work/tree/tests/sim/scenarios"
-echo 'scenario 1' >"$work/tree/tests/sim/scenarios/a.scenario"
+mkdir -p "$work/tree/tests/fault"
+echo 'scenario 2' >"$work/tree/tests/fault/a.fault"
 simulator() {
   printf '#!/bin/sh\n%b\n' "$1" >"$work/tree/build/synod-sim"
   chmod +x "$work/tree/build/synod-sim"
@@ -95,7 +95,7 @@ simulator 'echo "green  raft a"; echo "RED    paxos a"; exit 1'
 expect 1 '1 passed, 1 failed' --only sim
 simulator 'exit 2' # it does not parse
 expect 1 '0 passed, 1 failed' --only sim
-rm -r "$work/tree/tests/sim/scenarios"
+rm -r "$work/tree/tests/fault"
 echo '/* */' >"$work/tree/tests/sim/cmd_sweep.c"
 simulator 'test "$1 $2 $4" = "sweep --seeds --reach" && echo "9 runs, 0 red in 1s"'
 expect 0 '1 passed, 0 failed' --only sim

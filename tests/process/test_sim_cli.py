@@ -22,7 +22,7 @@ GREEN, RED, USAGE, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = ["run", "sweep", "shrink", "show", "bench", "check", "explore"]
 
 # Two of three nodes are away for a while, and a write is expected all the same: red without a bug.
-ALWAYS_RED = """scenario 1
+ALWAYS_RED = """scenario 2
 engine raft
 nodes 3
 seed 5
@@ -157,7 +157,7 @@ def test_a_scenario_that_does_not_parse():
     expect(sim("run", "--scenario", work), USAGE, "^$", f"run: {work}: Is a directory\n")
     expect(sim("run", "--scenario", path("none")), USAGE, "^$", "none")
     with open(path("bad"), "w", encoding="utf-8") as f:
-        f.write("scenario 1\nengine raft\nnodes 3\nat 1s craash leader\n")
+        f.write("scenario 2\nengine raft\nnodes 3\nat 1s craash leader\n")
     expect(sim("run", "--scenario", path("bad")), USAGE, "^$", r"run: \S*bad: line 4.*craash")
     expect(sim("show", "--scenario", path("bad")), USAGE, "^$", "line 4")
     expect(sim("shrink", "--scenario", path("bad")), USAGE, "^$", "line 4")
@@ -179,7 +179,7 @@ def test_a_run_is_the_same_again():
 
 
 def test_the_scenario_of_a_seed_runs_from_its_file():
-    printed = expect(sim("run", "multipaxos:3", "--print"), GREEN, "^scenario 1\n")
+    printed = expect(sim("run", "multipaxos:3", "--print"), GREEN, "^scenario 2\n")
     with open(path("printed"), "w", encoding="utf-8") as f:
         f.write(printed.stdout)
     hashes = [re.search("trace hash (.*)", sim("run", *a).stdout).group(1)
@@ -201,7 +201,7 @@ def test_trace_and_history_are_lines_of_json():
 
 def test_a_scenario_for_any_engine_runs_with_each():
     with open(path("any"), "w", encoding="utf-8") as f:
-        f.write("scenario 1\nengine any\nnodes 3\nseed 1\nlength 2s\nmode safety\n")
+        f.write("scenario 2\nengine any\nnodes 3\nseed 1\nlength 2s\nmode safety\n")
     said = expect(sim("run", "--scenario", path("any"), "-q"), GREEN).stdout
     assert sorted(re.findall(r"^green  (\w+)", said, re.M)) == ["multipaxos", "paxos", "raft"], said
     expect(sim("run", "--scenario", path("any"), "-q", "--engine", "paxos"), GREEN,

@@ -62,7 +62,7 @@ static void add_faults(struct scenario *s)
         uint64_t back = at + FAULT_EVERY_US / 2;
 
         if (crash) {
-            add_step(s, at, STEP_CRASH, SIM_NODE_LEADER);
+            add_step(s, at, STEP_POWER_LOSS, SIM_NODE_LEADER);
             add_step(s, back, STEP_RESTART, SIM_NODE_ALL);
         } else {
             add_step(s, at, STEP_ISOLATE, SIM_NODE_LEADER);

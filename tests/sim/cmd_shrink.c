@@ -33,7 +33,7 @@ static const char help[] =
     "\n" CMD_TARGET_HELP "  -o, --output FILE    write the scenario there instead of to stdout\n"
     "  --tries N            runs at most (3000)\n"
     "\n"
-    "  synod-sim shrink raft:42 -o tests/sim/scenarios/what-it-shows.txt\n"
+    "  synod-sim shrink raft:42 -o tests/fault/what-it-shows.fault\n"
     "\n"
     "Exit codes: 0 a scenario that is red was written; 2 wrong usage, bad input, or\n"
     "the run is green.\n";

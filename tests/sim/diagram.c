@@ -319,7 +319,7 @@ static uint64_t step_lasts(const struct scenario *s, uint64_t time_us, uint8_t k
 
 static bool is_death(const char *note)
 {
-    return strcmp(note, "crash") == 0 || strcmp(note, "kill") == 0 ||
+    return strcmp(note, "crash") == 0 || strcmp(note, "power loss") == 0 ||
            strncmp(note, "ERR_", 4) == 0 || strcmp(note, "does not start") == 0;
 }
 

@@ -60,6 +60,7 @@ enum step_family scenario_step_family(uint32_t kind)
     switch (scenario_step_form(kind)) {
     case FORM_DISK:
     case FORM_DISK_FACTOR:
+    case FORM_DISK_TIME:
     case FORM_DISK_FOR:
     case FORM_DISK_CALL:
     case FORM_DISK_FILE:
@@ -114,6 +115,101 @@ int scenario_error(struct buf *error, const char *format, ...)
     size_t room = error->size_max - error->size;
     ERR_IGNORE(buf_append(error, text, size < room ? size : room)); /* it was cut to fit */
     return ERR_INVALID;
+}
+
+/* What steps are to a trace and to each other. */
+
+static const struct {
+    const char *note;
+    bool harms;
+} NOTES[] = {
+    [STEP_POWER_LOSS] = {"power loss", true},
+    [STEP_CRASH] = {"crash", true},
+    [STEP_RESTART] = {"restart", false},
+    [STEP_PAUSE] = {"pause", true},
+    [STEP_SLOW] = {"slow", true},
+    [STEP_TRANSFER] = {"transfer", false},
+    [STEP_CUT] = {"cut", true},
+    [STEP_JOIN] = {"join", false},
+    [STEP_CLOG] = {"clog", true},
+    [STEP_QUALITY] = {"link", true},
+    [STEP_ISOLATE] = {"isolate", true},
+    [STEP_REJOIN] = {"rejoin", false},
+    [STEP_PARTITION] = {"partition", true},
+    [STEP_HEAL] = {"heal", false},
+    [STEP_DISK_SLOW] = {"slow disk", true},
+    [STEP_DISK_DELAY] = {"slow disk", true},
+    [STEP_DISK_HANG] = {"hung disk", true},
+    [STEP_DISK_LIE] = {"lying disk", true},
+    [STEP_DISK_EIO] = {"EIO", true},
+    [STEP_DISK_ENOSPC] = {"ENOSPC", true},
+    [STEP_DISK_FLIP] = {"flip", true},
+    [STEP_DISK_LOSE] = {"lost file", true},
+    [STEP_DISK_WIPE] = {"wipe", true},
+    [STEP_DISK_SAVE] = {"save", false},
+    [STEP_DISK_RESTORE] = {"old image", true},
+    [STEP_CLOCK_JUMP] = {"clock jump", true},
+    [STEP_CLOCK_DRIFT] = {"clock drift", true},
+};
+STATIC_ASSERT(ARRAY_SIZE(NOTES) == STEP_KINDS, "every step has a note");
+
+const char *scenario_step_note(uint8_t kind)
+{
+    ASSERT(kind < STEP_KINDS);
+    return NOTES[kind].note;
+}
+
+bool scenario_step_harms(uint8_t kind)
+{
+    ASSERT(kind < STEP_KINDS);
+    return NOTES[kind].harms;
+}
+
+bool scenario_note_harms(const char *note)
+{
+    for (uint32_t i = 0; i < STEP_KINDS; i++) {
+        if (strcmp(NOTES[i].note, note) == 0) {
+            return NOTES[i].harms;
+        }
+    }
+    return false;
+}
+
+bool scenario_undo(const struct sim_step *step, uint32_t node, struct sim_step *ret_step)
+{
+    struct sim_step end = {.a = node};
+    if (step->for_us == 0) {
+        return false;
+    }
+    switch (step->kind) {
+    case STEP_POWER_LOSS:
+    case STEP_CRASH:
+        end.kind = STEP_RESTART;
+        break;
+    case STEP_ISOLATE:
+        end.kind = STEP_REJOIN;
+        break;
+    case STEP_PARTITION:
+        end.kind = STEP_HEAL;
+        end.a = 0;
+        break;
+    case STEP_CUT:
+    case STEP_QUALITY:
+        end.kind = STEP_JOIN;
+        end.a = step->a;
+        end.b = step->b;
+        end.both = step->both;
+        break;
+    case STEP_DISK_SLOW:
+    case STEP_DISK_DELAY:
+        end.kind = STEP_DISK_SLOW;
+        end.amount = 1;
+        break;
+    default:
+        return false;
+    }
+    *ret_step = end;
+    return true;
 }
 
 /* Life. */

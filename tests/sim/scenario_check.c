@@ -18,12 +18,20 @@ static const struct {
     uint64_t min;
     uint64_t max;
 } BOUNDS[SCENARIO_OPTIONS] = {
-    [OPTION_ELECTION] = {1000, HOUR_US},   [OPTION_FLUSH] = {0, HOUR_US},
-    [OPTION_TRIM_KEEP] = {0, 1000000000},  [OPTION_LOG_SLOTS] = {1, 1 << 24},
+    [OPTION_ELECTION] = {1000, HOUR_US},
+    [OPTION_FLUSH] = {0, HOUR_US},
+    [OPTION_TRIM_KEEP] = {0, 1000000000},
+    [OPTION_LOG_SLOTS] = {1, 1 << 24},
+    [OPTION_ELECTION_SPREAD] = {0, HOUR_US},
+    [OPTION_CANDIDATE] = {0, HOUR_US},
+    [OPTION_CANDIDATE_SPREAD] = {0, HOUR_US},
     [OPTION_BATCH_COMMANDS] = {1, 8192}, /* as in the configuration of a node */
-    [OPTION_BATCH_BYTES] = {1, 1 << 30},   [OPTION_INFLIGHT] = {1, 65536},
-    [OPTION_MESSAGE_BYTES] = {1, 1 << 30}, [OPTION_CACHE_BYTES] = {0, UINT64_C(1) << 40},
-    [OPTION_CALLS] = {1, 1000000},         [OPTION_SESSIONS] = {16, 1 << 24},
+    [OPTION_BATCH_BYTES] = {1, 1 << 30},
+    [OPTION_INFLIGHT] = {1, 65536},
+    [OPTION_MESSAGE_BYTES] = {1, 1 << 30},
+    [OPTION_CACHE_BYTES] = {0, UINT64_C(1) << 40},
+    [OPTION_CALLS] = {1, 1000000},
+    [OPTION_SESSIONS] = {16, 1 << 24},
 };
 
 static int check_option(const struct scenario *s, uint32_t option, struct buf *error)
@@ -220,8 +228,8 @@ static int check_speeds(const struct scenario *s, struct buf *error)
 static bool takes_leader(uint32_t kind)
 {
     switch (kind) {
+    case STEP_POWER_LOSS:
     case STEP_CRASH:
-    case STEP_KILL:
     case STEP_PAUSE:
     case STEP_SLOW:
     case STEP_ISOLATE:
@@ -344,10 +352,11 @@ static int check_damage(const struct scenario *s, const struct sim_step *step,
         return OK;
     }
     if (!g->down[step->a]) {
-        return scenario_error(error,
-                              "node %u must be down there: a `crash %u` or `kill %u` comes before, "
-                              "and no restart in between",
-                              step->a, step->a, step->a);
+        return scenario_error(
+            error,
+            "node %u must be down there: a `power-loss %u` or `crash %u` comes before, "
+            "and no restart in between",
+            step->a, step->a, step->a);
     }
     if (step->kind == STEP_DISK_RESTORE && !g->saved[step->a]) {
         return scenario_error(error, "there is nothing to put back: `disk %u save` comes before",
@@ -362,7 +371,7 @@ static int check_damage(const struct scenario *s, const struct sim_step *step,
 
 static void progress_step(struct progress *g, const struct sim_step *step)
 {
-    bool down = step->kind == STEP_CRASH || step->kind == STEP_KILL;
+    bool down = step->kind == STEP_POWER_LOSS || step->kind == STEP_CRASH;
     for (uint32_t i = 1; i <= SIM_NODES_MAX; i++) {
         if ((down || step->kind == STEP_RESTART) && (step->a == i || step->a == SIM_NODE_ALL)) {
             g->down[i] = down;

@@ -24,6 +24,7 @@ enum step_form {
     FORM_GROUPS,
     FORM_DISK,
     FORM_DISK_FACTOR,
+    FORM_DISK_TIME,
     FORM_DISK_FOR,
     FORM_DISK_CALL,
     FORM_DISK_FILE,

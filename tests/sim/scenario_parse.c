@@ -216,6 +216,7 @@ static int take_operands(struct words *w, struct sim_step *step)
         return take_what(w, step, "call of the disk", scenario_call_name);
     case FORM_DISK_FILE:
         return take_what(w, step, "database", scenario_file_name);
+    case FORM_DISK_TIME:
     case FORM_CLOCK_TIME:
         return take_amount(w, step);
     case FORM_CLOCK_PPM:
@@ -293,9 +294,9 @@ static int parse_version(struct words *w)
 {
     uint64_t version = 0;
     int err = words_number(w, UINT64_MAX, &version);
-    if (err == OK && version != 1) {
+    if (err == OK && version != 2) {
         err =
-            words_bad_line(w, "version %" PRIu64 " of the format is unknown; 1 is known", version);
+            words_bad_line(w, "version %" PRIu64 " of the format is unknown; 2 is known", version);
     }
     return err;
 }
@@ -529,7 +530,7 @@ static int parse_line(struct words *w, struct bytes line)
         return err;
     }
     if (w->lines_seen == 0 && i != 0) {
-        return words_bad_word(w, word, "the first line is `scenario 1`");
+        return words_bad_word(w, word, "the first line is `scenario 2`");
     }
     if (!LINES[i].repeats && (w->lines_seen & UINT64_C(1) << i) != 0) {
         return words_bad_word(w, word, "this line is there a second time");
@@ -560,7 +561,7 @@ int scenario_parse(struct bytes text, struct scenario *ret_scenario, struct buf 
     }
     if (w.lines_seen == 0) {
         w.line++;
-        return words_bad_line(&w, "nothing is there; a scenario begins with `scenario 1`");
+        return words_bad_line(&w, "nothing is there; a scenario begins with `scenario 2`");
     }
     return OK;
 }

@@ -188,7 +188,7 @@ static void put_quality(struct printer *p, const struct sim_step *step)
 static void put_amount(struct printer *p, const struct sim_step *step, enum step_form form)
 {
     ASSERT(form == FORM_CLOCK_PPM || step->amount >= 0);
-    if (form == FORM_CLOCK_TIME || form == FORM_NODE_TURN) {
+    if (form == FORM_CLOCK_TIME || form == FORM_DISK_TIME || form == FORM_NODE_TURN) {
         put_duration(p, (uint64_t) step->amount);
     } else {
         char text[SCENARIO_SHORT_MAX];
@@ -231,6 +231,7 @@ static void put_operands(struct printer *p, const struct sim_step *step, enum st
         put_groups(p, step);
         break;
     case FORM_DISK_FACTOR:
+    case FORM_DISK_TIME:
     case FORM_CLOCK_TIME:
     case FORM_CLOCK_PPM:
         put_amount(p, step, form);
@@ -277,7 +278,7 @@ void scenario_print_step(const struct sim_step *step, struct buf *out)
 
 static void put_head(struct printer *p, const struct scenario *s)
 {
-    put(p, "scenario 1\nengine ");
+    put(p, "scenario 2\nengine ");
     put(p, s->engine == NULL ? "any" : engine_name(s->engine));
     put(p, "\nnodes ");
     put_number(p, s->nodes);

@@ -26,8 +26,8 @@
     X(DUPLICATED, "duplicated")                                                                    \
     X(REORDERED, "overtaken by a later one")                                                       \
     X(CLOGGED, "held by a clogged link")                                                           \
+    X(POWER_LOSSES, "power losses")                                                                \
     X(CRASHES, "crashes")                                                                          \
-    X(KILLS, "kills")                                                                              \
     X(RESTARTS, "restarts")                                                                        \
     X(PAUSES, "pauses")                                                                            \
     X(SLOW_NODES, "slow nodes")                                                                    \

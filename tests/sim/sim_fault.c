@@ -188,17 +188,17 @@ static void node_step(struct sim *sim, struct node *n, const struct sim_step *st
 {
     bool up = n->replica != NULL;
     switch (step->kind) {
+    case STEP_POWER_LOSS:
+        if (up) {
+            sim_count(sim, COUNT_POWER_LOSSES);
+        }
+        sim_node_stop(sim, n, true, "power loss");
+        break;
     case STEP_CRASH:
         if (up) {
             sim_count(sim, COUNT_CRASHES);
         }
-        sim_node_stop(sim, n, true, "crash");
-        break;
-    case STEP_KILL:
-        if (up) {
-            sim_count(sim, COUNT_KILLS);
-        }
-        sim_node_stop(sim, n, false, "kill");
+        sim_node_stop(sim, n, false, "crash");
         break;
     case STEP_RESTART:
         if (n->state == NODE_DOWN) {

@@ -54,7 +54,7 @@ static void put_back(struct swarm *w, struct rng *rng, uint32_t node)
     uint64_t crash = w->reserved_at_us + before;
     add(w, rng_between(rng, w->reserved_at_us / 4, w->reserved_at_us - 1), STEP_DISK_SAVE, node);
     calm_down(w, w->reserved_at_us);
-    add(w, crash, rng_chance(rng, 1, 2) ? STEP_CRASH : STEP_KILL, node);
+    add(w, crash, rng_chance(rng, 1, 2) ? STEP_POWER_LOSS : STEP_CRASH, node);
     add(w, crash, STEP_DISK_RESTORE, node);
     add(w, crash + down, STEP_RESTART, node);
 }
@@ -69,7 +69,7 @@ static void damage(struct swarm *w, struct rng *rng, uint32_t node, uint64_t at_
                                     : kind < 7 ? STEP_DISK_LOSE
                                                : STEP_DISK_WIPE,
                             .a = node};
-    add(w, at_us, rng_chance(rng, 1, 2) ? STEP_CRASH : STEP_KILL, node);
+    add(w, at_us, rng_chance(rng, 1, 2) ? STEP_POWER_LOSS : STEP_CRASH, node);
     uint64_t times = kind < 5 && rng_chance(rng, 1, 3) ? rng_between(rng, 2, 4) : 1;
     for (uint64_t i = 0; i < times; i++) {
         step.what = kind >= 7 ? 0 : (uint8_t) rng_between(rng, SIM_FILE_LOG, SIM_FILE_STATE);
@@ -154,7 +154,7 @@ enum outside {
 static void leave_outside(struct swarm *w, struct rng *rng, uint32_t node)
 {
     uint64_t shape = rng_below(rng, OUTSIDES);
-    add(w, w->s->length_us, shape == OUTSIDE_DOWN ? STEP_CRASH : STEP_RESTART, node);
+    add(w, w->s->length_us, shape == OUTSIDE_DOWN ? STEP_POWER_LOSS : STEP_RESTART, node);
     if (shape == OUTSIDE_ALONE) {
         add(w, w->s->length_us, STEP_ISOLATE, node);
     }

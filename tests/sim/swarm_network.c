@@ -214,7 +214,7 @@ void swarm_fault_churn(struct storm *storm, uint64_t at_us)
         swarm_emit(storm->w, cut);
         if (crash && rng_chance(&storm->rng, 1, 3)) {
             const struct sim_step down = {.at_us = at_us + rng_between(&storm->rng, 0, election),
-                                          .kind = STEP_CRASH,
+                                          .kind = STEP_POWER_LOSS,
                                           .a = swarm_node(storm)};
             const struct sim_step up = {.at_us = down.at_us + rng_between(&storm->rng, 0, election),
                                         .kind = STEP_RESTART,

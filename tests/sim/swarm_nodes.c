@@ -21,7 +21,7 @@ static uint64_t crash(struct storm *storm, uint64_t at_us, uint32_t node)
                                                .for_us = held + 1});
         at_us += held;
     }
-    emit(storm, at_us, rng_chance(&storm->rng, 1, 3) ? STEP_KILL : STEP_CRASH, node);
+    emit(storm, at_us, rng_chance(&storm->rng, 1, 3) ? STEP_CRASH : STEP_POWER_LOSS, node);
     return at_us;
 }
 

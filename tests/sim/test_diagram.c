@@ -259,7 +259,7 @@ static void test_diagram_message_to_a_node_that_is_down_does_not_arrive(void **s
     (void) state;
     setup(&f);
     happens(&f, (struct trace_event){
-                    .time_us = 10 * MS, .node = 1, .kind = TRACE_FAULT, .note = "kill"});
+                    .time_us = 10 * MS, .node = 1, .kind = TRACE_FAULT, .note = "power loss"});
     sends(&f, MSG_RAFT_VOTE, 2, 1, 11 * MS, 12 * MS); /* finds it down */
     sends(&f, MSG_RAFT_VOTE, 2, 3, 11 * MS, 0);       /* lost */
     sends(&f, MSG_RAFT_VOTE, 2, 1, 12 * MS, 30 * MS); /* finds it up again */

@@ -139,6 +139,7 @@ static struct sim_step any_step(struct rng *rng, uint32_t kind)
         step.for_us = any_number(rng, UINT64_MAX);
         break;
     case FORM_DISK_FACTOR:
+    case FORM_DISK_TIME:
     case FORM_CLOCK_TIME:
         step.amount = (int64_t) any_number(rng, INT64_MAX);
         break;
@@ -296,7 +297,7 @@ static void test_scenario_defaults_are_those_of_production(void **state)
 
 static const char *const EXAMPLE = "# all there is\n"
                                    "\n"
-                                   "scenario 1\n"
+                                   "scenario 2\n"
                                    "  engine multipaxos   # a comment\r\n"
                                    "nodes 5\n"
                                    "seed 42\n"
@@ -310,7 +311,7 @@ static const char *const EXAMPLE = "# all there is\n"
                                    "network delay 100us..3ms loss 0.5% duplicate 0.05%\n"
                                    "disk log 2ms\n"
                                    "at 6s heal\n"
-                                   "at 1.5s crash leader\n"
+                                   "at 1.5s power-loss leader\n"
                                    "at 1.5s restart all\n"
                                    "at 2s partition 1 2 | 3 4\n"
                                    "at 2s clog 1<->3 for 3s\n"
@@ -320,7 +321,7 @@ static const char *const EXAMPLE = "# all there is\n"
                                    "at 4s disk 2 slow 100\n"
                                    "at 4s clock 2 drift -200ppm\n"
                                    "at 5s clock all jump 5s\n"
-                                   "at 5s crash 4\n"
+                                   "at 5s power-loss 4\n"
                                    "at 5s disk 4 flip state\n"
                                    "expect safe\n"
                                    "expect gap 4";
@@ -347,7 +348,7 @@ static void test_scenario_example_is_read_as_written(void **state)
     assert_true(spans_equal(s.state_disk, (struct sim_span){500, 5000}));
     assert_int_equal(s.gap_elections, 4);
     assert_int_equal(s.steps_count, 13);
-    assert_int_equal(s.steps[0].kind, STEP_CRASH);
+    assert_int_equal(s.steps[0].kind, STEP_POWER_LOSS);
     assert_int_equal(s.steps[0].a, SIM_NODE_LEADER);
     assert_int_equal(s.steps[1].kind, STEP_RESTART); /* behind the other of that time */
     assert_int_equal(s.steps[2].group[2], 1);
@@ -372,66 +373,67 @@ static void test_scenario_parse_errors_name_line_and_word(void **state)
         const char *text;
         const char *error;
     } cases[] = {
-        {"", "line 1: nothing is there; a scenario begins with `scenario 1`"},
-        {"nodes 3", "line 1: `nodes`: the first line is `scenario 1`"},
+        {"", "line 1: nothing is there; a scenario begins with `scenario 2`"},
+        {"nodes 3", "line 1: `nodes`: the first line is `scenario 2`"},
         {"scenario 2", "line 1: version 2 of the format is unknown; 1 is known"},
-        {"scenario 1\nnods 3",
+        {"scenario 2\nnods 3",
          "line 2: `nods`: unknown line; one of scenario, engine, nodes, seed, "
          "length, mode, option, clients, mix, network, disk, at, expect"},
-        {"scenario 1\n\nengine zab", "line 3: `zab`: unknown engine; one of paxos, multipaxos, "
+        {"scenario 2\n\nengine zab", "line 3: `zab`: unknown engine; one of paxos, multipaxos, "
                                      "raft, any"},
-        {"scenario 1\nnodes", "line 2: the line ends where a number is expected"},
-        {"scenario 1\nnodes 9", "line 2: `9`: a whole number, at most 7, is expected"},
-        {"scenario 1\nseed 18446744073709551616",
+        {"scenario 2\nnodes", "line 2: the line ends where a number is expected"},
+        {"scenario 2\nnodes 9", "line 2: `9`: a whole number, at most 7, is expected"},
+        {"scenario 2\nseed 18446744073709551616",
          "line 2: `18446744073709551616`: a whole number, at "
          "most 18446744073709551615, is expected"},
-        {"scenario 1\nnodes 3 4", "line 2: `4`: not expected here: the line is complete without "
+        {"scenario 2\nnodes 3 4", "line 2: `4`: not expected here: the line is complete without "
                                   "it"},
-        {"scenario 1\nnodes 3\nnodes 3", "line 3: `nodes`: this line is there a second time"},
-        {"scenario 1\noption wire on\noption wire on", "line 3: option wire is set a second time"},
-        {"scenario 1\nlength 20", "line 2: `20`: a duration such as 250us, 50ms, 1.5s or 0, in "
+        {"scenario 2\nnodes 3\nnodes 3", "line 3: `nodes`: this line is there a second time"},
+        {"scenario 2\noption wire on\noption wire on", "line 3: option wire is set a second time"},
+        {"scenario 2\nlength 20", "line 2: `20`: a duration such as 250us, 50ms, 1.5s or 0, in "
                                   "whole microseconds is expected"},
-        {"scenario 1\nlength 0.5us", "line 2: `0.5us`: a duration such as 250us, 50ms, 1.5s or 0, "
+        {"scenario 2\nlength 0.5us", "line 2: `0.5us`: a duration such as 250us, 50ms, 1.5s or 0, "
                                      "in whole microseconds is expected"},
-        {"scenario 1\nlength 99999999999999999999s", "line 2: `99999999999999999999s`: a duration "
+        {"scenario 2\nlength 99999999999999999999s", "line 2: `99999999999999999999s`: a duration "
                                                      "such as 250us, 50ms, 1.5s or 0, in whole "
                                                      "microseconds is expected"},
-        {"scenario 1\nmode liveness", "line 2: the line ends where `core` is expected"},
-        {"scenario 1\nmode liveness core 1 1", "line 2: `1`: nodes 1 to 7 are expected, each once"},
-        {"scenario 1\noption wire maybe", "line 2: `maybe`: `on` or `off` is expected"},
-        {"scenario 1\noption log-memory 1KB", "line 2: `1KB`: a size such as 65536, 64KiB or 1MiB "
+        {"scenario 2\nmode liveness", "line 2: the line ends where `core` is expected"},
+        {"scenario 2\nmode liveness core 1 1", "line 2: `1`: nodes 1 to 7 are expected, each once"},
+        {"scenario 2\noption wire maybe", "line 2: `maybe`: `on` or `off` is expected"},
+        {"scenario 2\noption log-memory 1KB", "line 2: `1KB`: a size such as 65536, 64KiB or 1MiB "
                                               "is expected"},
-        {"scenario 1\nnetwork loss 101%", "line 2: `101%`: a share from 0% to 100% such as 0.05% "
+        {"scenario 2\nnetwork loss 101%", "line 2: `101%`: a share from 0% to 100% such as 0.05% "
                                           "is expected"},
-        {"scenario 1\nnetwork delay 3ms..", "line 2: `3ms..`: a span such as 1ms..3ms, 0..1.5s or "
+        {"scenario 2\nnetwork delay 3ms..", "line 2: `3ms..`: a span such as 1ms..3ms, 0..1.5s or "
                                             "2ms is expected"},
-        {"scenario 1\nmix put 3 get", "line 2: the line ends where a number is expected"},
-        {"scenario 1\nmix pet 3", "line 2: `pet`: unknown operation; one of put, get, cas, del, "
+        {"scenario 2\nmix put 3 get", "line 2: the line ends where a number is expected"},
+        {"scenario 2\nmix pet 3", "line 2: `pet`: unknown operation; one of put, get, cas, del, "
                                   "append, txn, local, compact"},
-        {"scenario 1\nat 1s", "line 2: the line ends where a fault is expected"},
-        {"scenario 1\nat 1s craash 1", "line 2: `craash`: unknown fault; one of crash, kill, "
+        {"scenario 2\nat 1s", "line 2: the line ends where a fault is expected"},
+        {"scenario 2\nat 1s craash 1", "line 2: `craash`: unknown fault; one of crash, kill, "
                                        "restart, pause, slow, transfer, cut, join, clog, link, "
                                        "isolate, partition, heal, disk, clock"},
-        {"scenario 1\nat 1s disk 1 crash", "line 2: `crash`: unknown fault of a disk; one of slow, "
+        {"scenario 2\nat 1s disk 1 crash", "line 2: `crash`: unknown fault of a disk; one of slow, "
                                            "hang, eio, enospc, flip, lose, wipe, save, restore"},
-        {"scenario 1\nat 1s clock 1 hang", "line 2: `hang`: unknown fault of a clock; one of jump, "
+        {"scenario 2\nat 1s clock 1 hang", "line 2: `hang`: unknown fault of a clock; one of jump, "
                                            "drift"},
-        {"scenario 1\nat 1s crash 8", "line 2: `8`: a node is expected: 1 to 7, leader or all"},
-        {"scenario 1\nat 1s cut 1-2", "line 2: `1-2`: a link is expected: 1->2, or 1<->2 for both "
+        {"scenario 2\nat 1s power-loss 8",
+         "line 2: `8`: a node is expected: 1 to 7, leader or all"},
+        {"scenario 2\nat 1s cut 1-2", "line 2: `1-2`: a link is expected: 1->2, or 1<->2 for both "
                                       "directions"},
-        {"scenario 1\nat 1s pause 1 3s", "line 2: `3s`: `for` is expected here"},
-        {"scenario 1\nat 1s disk 1 flip table", "line 2: `table`: unknown database; one of log, "
+        {"scenario 2\nat 1s pause 1 3s", "line 2: `3s`: `for` is expected here"},
+        {"scenario 2\nat 1s disk 1 flip table", "line 2: `table`: unknown database; one of log, "
                                                 "state"},
-        {"scenario 1\nat 1s disk 1 eio read", "line 2: `read`: unknown call of the disk; one of "
+        {"scenario 2\nat 1s disk 1 eio read", "line 2: `read`: unknown call of the disk; one of "
                                               "write, sync"},
-        {"scenario 1\nat 1s partition 1 | | 2", "line 2: `|`: groups of nodes are expected, each "
+        {"scenario 2\nat 1s partition 1 | | 2", "line 2: `|`: groups of nodes are expected, each "
                                                 "node once: 1 2 | 3 4 5"},
-        {"scenario 1\nat 1s partition 1 |", "line 2: the line ends where a node of the partition "
+        {"scenario 2\nat 1s partition 1 |", "line 2: the line ends where a node of the partition "
                                             "is expected"},
-        {"scenario 1\nat 1s clock 1 drift 5", "line 2: `5`: a drift in parts per million such as "
+        {"scenario 2\nat 1s clock 1 drift 5", "line 2: `5`: a drift in parts per million such as "
                                               "-200ppm is expected"},
-        {"scenario 1\nexpect red", "line 2: `red`: unknown expectation; one of safe, gap"},
-        {"scenario 1\n\x01\xff", "line 2: `\?\?`: unknown line; one of scenario, engine, nodes, "
+        {"scenario 2\nexpect red", "line 2: `red`: unknown expectation; one of safe, gap"},
+        {"scenario 2\n\x01\xff", "line 2: `\?\?`: unknown line; one of scenario, engine, nodes, "
                                  "seed, length, mode, option, clients, mix, network, disk, at, "
                                  "expect"},
     };
@@ -468,8 +470,8 @@ static void test_scenario_check_refuses_what_is_impossible(void **state)
         {"clients 3 think 2s..1s", "think: a span goes from its least to its most, at most 3600s"},
         {"clients 3 keys 0", "keys: 0 is outside of 1 to 64"},
         {"mix put 0", "mix: the clients have nothing to do; one weight at least is above 0"},
-        {"at 1s crash 6", "`at 1s crash 6`: node 6 is not there; nodes 1 to 5 are"},
-        {"at 21s crash 1", "`at 21s crash 1`: it is behind the end, length 20s"},
+        {"at 1s power-loss 6", "`at 1s power-loss 6`: node 6 is not there; nodes 1 to 5 are"},
+        {"at 21s power-loss 1", "`at 21s power-loss 1`: it is behind the end, length 20s"},
         {"at 1s cut 1->6", "`at 1s cut 1->6`: node 6 is not there; nodes 1 to 5 are"},
         {"at 1s cut 2->2", "`at 1s cut 2->2`: a link joins two nodes; this names node 2 twice"},
         {"at 1s partition 1 | 7", "`at 1s partition 1 | 7`: node 7 is not there; nodes 1 to 5 are"},
@@ -481,17 +483,18 @@ static void test_scenario_check_refuses_what_is_impossible(void **state)
                                 "1000000"},
         {"at 1s clock 1 drift 600000ppm", "`at 1s clock 1 drift 600000ppm`: a drift is from "
                                           "-500000ppm to 500000ppm"},
-        {"at 1s disk 2 wipe", "`at 1s disk 2 wipe`: node 2 must be down there: a `crash 2` or "
-                              "`kill 2` comes before, and no restart in between"},
-        {"at 1s crash leader\nat 1s disk 2 wipe", "`at 1s disk 2 wipe`: node 2 must be down there: "
-                                                  "a `crash 2` or `kill 2` comes before, and no "
-                                                  "restart in between"},
-        {"at 1s crash 2\nat 1s restart all\nat 2s disk 2 flip log",
-         "`at 2s disk 2 flip log`: node 2 must be down there: a `crash 2` or `kill 2` comes "
+        {"at 1s disk 2 wipe", "`at 1s disk 2 wipe`: node 2 must be down there: a `power-loss 2` or "
+                              "`crash 2` comes before, and no restart in between"},
+        {"at 1s power-loss leader\nat 1s disk 2 wipe",
+         "`at 1s disk 2 wipe`: node 2 must be down there: "
+         "a `power-loss 2` or `crash 2` comes before, and no "
+         "restart in between"},
+        {"at 1s power-loss 2\nat 1s restart all\nat 2s disk 2 flip log",
+         "`at 2s disk 2 flip log`: node 2 must be down there: a `power-loss 2` or `crash 2` comes "
          "before, and no restart in between"},
-        {"at 1s kill 2\nat 1s disk 2 restore", "`at 1s disk 2 restore`: there is nothing to put "
-                                               "back: `disk 2 save` comes before"},
-        {"mode liveness core 1 2 3\nat 1s crash all\nat 1s disk 2 lose state",
+        {"at 1s crash 2\nat 1s disk 2 restore", "`at 1s disk 2 restore`: there is nothing to put "
+                                                "back: `disk 2 save` comes before"},
+        {"mode liveness core 1 2 3\nat 1s power-loss all\nat 1s disk 2 lose state",
          "`at 1s disk 2 lose state`: node 2 is of the core, which must not lose its disk"},
     };
     for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -501,7 +504,7 @@ static void test_scenario_check_refuses_what_is_impossible(void **state)
         buf_init(&text, 4096);
         buf_init(&error, 1024);
         bool nodes = strncmp(cases[i].lines, "nodes", 5) == 0;
-        assert_int_equal(buf_printf(&text, "scenario 1\n%s%s", nodes ? "" : "nodes 5\n",
+        assert_int_equal(buf_printf(&text, "scenario 2\n%s%s", nodes ? "" : "nodes 5\n",
                                     cases[i].lines),
                          OK);
         assert_parses(buf_bytes(&text), &s);
@@ -518,13 +521,13 @@ static void test_scenario_damage_of_a_node_that_is_down_is_possible(void **state
 {
     (void) state;
     struct scenario s;
-    assert_parses(bytes_str("scenario 1\n"
+    assert_parses(bytes_str("scenario 2\n"
                             "mode liveness core 1 3\n"
                             "at 1s disk 2 save\n"
-                            "at 2s crash all\n"
+                            "at 2s power-loss all\n"
                             "at 2s disk 2 restore\n"
                             "at 2s restart all\n"
-                            "at 20s kill 2\n"
+                            "at 20s crash 2\n"
                             "at 20s disk 2 wipe\n"),
                   &s);
     assert_int_equal(scenario_check(&s, NULL), OK);
@@ -539,7 +542,7 @@ static void test_scenario_error_is_cut_to_the_room_there_is(void **state)
     struct buf out;
     buf_init(&error, 10);
     buf_init(&out, 30);
-    assert_int_equal(scenario_parse(bytes_str("scenario 1\nnodes x"), &s, &error), ERR_INVALID);
+    assert_int_equal(scenario_parse(bytes_str("scenario 2\nnodes x"), &s, &error), ERR_INVALID);
     assert_true(bytes_equal(buf_bytes(&error), bytes_str("line 2: `x")));
     scenario_release(&s);
     assert_int_equal(scenario_parse(bytes_str("nodes x"), &s, NULL), ERR_INVALID);
@@ -559,7 +562,7 @@ static void test_scenario_too_many_steps_are_refused(void **state)
     struct scenario s;
     buf_init(&text, TEXT_MAX);
     buf_init(&error, 256);
-    assert_int_equal(buf_printf(&text, "scenario 1\n"), OK);
+    assert_int_equal(buf_printf(&text, "scenario 2\n"), OK);
     for (uint32_t i = 0; i <= SIM_STEPS_MAX; i++) {
         assert_int_equal(buf_printf(&text, "at 1s heal\n"), OK);
     }
@@ -640,7 +643,7 @@ static void test_scenario_add_keeps_the_order_of_time(void **state)
     struct scenario copy;
     scenario_init(&s, NULL, 1);
     for (uint32_t i = 0; i < 300; i++) {
-        const struct sim_step step = {.at_us = i * 7919 % 10, .kind = STEP_CRASH, .a = i};
+        const struct sim_step step = {.at_us = i * 7919 % 10, .kind = STEP_POWER_LOSS, .a = i};
         scenario_add(&s, &step);
     }
     for (uint32_t i = 1; i < s.steps_count; i++) {
@@ -681,11 +684,11 @@ static void test_scenario_load_names_the_file(void **state)
     assert_int_equal(scenario_load(path, &s, NULL), OK);
     assert_int_equal(s.nodes, 5);
     scenario_release(&s);
-    write_file(path, "scenario 1\nat 1s crash 5\n");
+    write_file(path, "scenario 2\nat 1s power-loss 5\n");
     buf_clear(&error);
     assert_int_equal(scenario_load(path, &s, &error), ERR_INVALID);
     (void) snprintf(expected, sizeof expected,
-                    "%s: `at 1s crash 5`: node 5 is not there; nodes 1 to 3 are", path);
+                    "%s: `at 1s power-loss 5`: node 5 is not there; nodes 1 to 3 are", path);
     assert_true(bytes_equal(buf_bytes(&error), bytes_str(expected)));
     scenario_release(&s);
     tempdir_remove(dir);
@@ -697,17 +700,17 @@ static void test_scenario_kept_files_are_possible(void **state)
 {
     (void) state;
     uint32_t count = 0;
-    DIR *dir = opendir("tests/sim/scenarios");
+    DIR *dir = opendir("tests/fault");
     assert_non_null(dir);
     for (struct dirent *entry = readdir(dir); entry != NULL; entry = readdir(dir)) {
         char path[TEMPDIR_PATH_MAX];
         struct scenario s;
         struct buf error;
-        if (strstr(entry->d_name, ".scenario") == NULL) {
+        if (strstr(entry->d_name, ".fault") == NULL) {
             continue;
         }
         buf_init(&error, 2048);
-        (void) snprintf(path, sizeof path, "tests/sim/scenarios/%s", entry->d_name);
+        (void) snprintf(path, sizeof path, "tests/fault/%s", entry->d_name);
         if (scenario_load(path, &s, &error) != OK) {
             fail_msg("%.*s", (int) error.size, (char *) error.data);
         }

@@ -82,7 +82,7 @@ static void messy(struct scenario *s)
         }
         scenario_release(s);
     }
-    add(s, s->length_us / 2 + 17, STEP_CRASH, 2, 0);
+    add(s, s->length_us / 2 + 17, STEP_POWER_LOSS, 2, 0);
     add(s, s->length_us / 2 + 1234567, STEP_CUT, 1, 3);
 }
 
@@ -92,7 +92,7 @@ static bool crash_then_cut(const struct scenario *s)
     bool crashed = false;
     for (uint32_t i = 0; i < s->steps_count; i++) {
         const struct sim_step *step = &s->steps[i];
-        crashed = crashed || (step->kind == STEP_CRASH && step->a == 2);
+        crashed = crashed || (step->kind == STEP_POWER_LOSS && step->a == 2);
         if (crashed && step->kind == STEP_CUT && step->a == 1 && step->b == 3) {
             return s->clients >= 2;
         }
@@ -110,7 +110,7 @@ static void test_shrink_finds_the_two_steps_that_matter(void **state)
     messy(&from);
     uint32_t tries = shrink(&judge, &from, TRIES_MAX, &small);
     assert_int_equal(small.steps_count, 2);
-    assert_int_equal(small.steps[0].kind, STEP_CRASH);
+    assert_int_equal(small.steps[0].kind, STEP_POWER_LOSS);
     assert_int_equal(small.steps[1].kind, STEP_CUT);
     assert_int_equal(small.nodes, 3);
     assert_int_equal(small.clients, 2);
@@ -185,13 +185,13 @@ static void test_shrink_keeps_what_a_step_needs(void **state)
     scenario_init(&from, NULL, 1);
     from.nodes = 7;
     for (uint32_t i = 1; i <= 7; i++) {
-        add(&from, i * 1000, STEP_CRASH, i, 0);
+        add(&from, i * 1000, STEP_POWER_LOSS, i, 0);
         add(&from, i * 1001, STEP_DISK_WIPE, i, 0);
         add(&from, i * 1002, STEP_RESTART, i, 0);
     }
     (void) shrink(&judge, &from, TRIES_MAX, &small); /* the tries do not matter */
     assert_int_equal(small.steps_count, 2);
-    assert_int_equal(small.steps[0].kind, STEP_CRASH);
+    assert_int_equal(small.steps[0].kind, STEP_POWER_LOSS);
     assert_int_equal(small.steps[1].kind, STEP_DISK_WIPE);
     assert_int_equal(small.nodes, 1);
     scenario_release(&small);
@@ -225,7 +225,7 @@ static void test_shrink_renumbers_nodes(void **state)
     struct buf error;
     buf_init(&text, TEXT_MAX);
     buf_init(&error, 1024);
-    static const char *const lines = "scenario 1\n"
+    static const char *const lines = "scenario 2\n"
                                      "nodes 7\n"
                                      "mode liveness core 2 4 5 7\n"
                                      "at 1s partition 1 2 | 3 5 | 4 6\n"

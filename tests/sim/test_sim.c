@@ -48,7 +48,7 @@ static void must_be_green(const char *engine, const struct sim_result *r)
     assert_false(r->red);
 }
 
-static const char calm[] = "scenario 1\nnodes 3\nlength 10s\nnetwork delay 100us..2ms loss 0% "
+static const char calm[] = "scenario 2\nnodes 3\nlength 10s\nnetwork delay 100us..2ms loss 0% "
                            "duplicate 0%\n";
 
 static void test_sim_in_calm_answers_every_call(void **state)
@@ -60,7 +60,7 @@ static void test_sim_in_calm_answers_every_call(void **state)
         must_be_green(engines[e], &r);
         assert_true(r.counts[COUNT_WRITES_OK] > 50);
         assert_true(r.counts[COUNT_READS_OK] > 30);
-        assert_int_equal(r.counts[COUNT_CRASHES] + r.counts[COUNT_STOPS], 0);
+        assert_int_equal(r.counts[COUNT_POWER_LOSSES] + r.counts[COUNT_STOPS], 0);
     }
 }
 
@@ -68,7 +68,7 @@ static void test_sim_in_calm_answers_every_call(void **state)
 static void test_sim_same_scenario_gives_same_trace(void **state)
 {
     static const char text[] =
-        "scenario 1\nnodes 5\nlength 8s\nat 2s crash leader\nat 3s restart all\n"
+        "scenario 2\nnodes 5\nlength 8s\nat 2s power-loss leader\nat 3s restart all\n"
         "at 4s partition 1 2 | 3 4 5\nat 6s heal\n";
     (void) state;
     for (size_t e = 0; e < ARRAY_SIZE(engines); e++) {
@@ -134,9 +134,9 @@ static void test_sim_each_fault_happens(void **state)
         const char *steps;
         enum sim_count count;
     } faults[] = {
-        {"at 3s crash 2\nat 4s restart 2\n", COUNT_CRASHES},
-        {"at 3s kill all\nat 3500ms restart all\n", COUNT_KILLS},
-        {"at 3s crash all\nat 4s restart all\n", COUNT_RESTARTS},
+        {"at 3s power-loss 2\nat 4s restart 2\n", COUNT_POWER_LOSSES},
+        {"at 3s crash all\nat 3500ms restart all\n", COUNT_CRASHES},
+        {"at 3s power-loss all\nat 4s restart all\n", COUNT_RESTARTS},
         {"at 3s pause leader for 3s\n", COUNT_PAUSES},
         {"at 3s slow 1 turn 2ms for 3s\n", COUNT_SLOW_NODES},
         {"at 3s cut 1->2\nat 6s heal\n", COUNT_CUT_OFF},
@@ -152,8 +152,9 @@ static void test_sim_each_fault_happens(void **state)
         {"at 3s disk 2 eio sync\nat 5s restart 2\n", COUNT_EIO_SYNCS},
         {"at 3s disk 2 enospc\nat 5s restart 2\n", COUNT_ENOSPC},
         {"at 3s disk 2 enospc\nat 5s restart 2\n", COUNT_STOPS},
-        {"at 3s crash 2\nat 4s disk 2 wipe\nat 5s restart 2\n", COUNT_REFUSALS},
-        {"at 3s disk 2 save\nat 5s crash 2\nat 6s disk 2 restore\nat 7s restart 2\n", COUNT_STALE},
+        {"at 3s power-loss 2\nat 4s disk 2 wipe\nat 5s restart 2\n", COUNT_REFUSALS},
+        {"at 3s disk 2 save\nat 5s power-loss 2\nat 6s disk 2 restore\nat 7s restart 2\n",
+         COUNT_STALE},
         {"at 3s clock 2 jump 5s\n", COUNT_CLOCK_JUMPS},
         {"at 3s clock 2 drift 50000ppm\n", COUNT_CLOCK_DRIFTS},
     };
@@ -176,7 +177,7 @@ static void test_sim_each_fault_happens(void **state)
 /* D3, D5: a majority that lost its data stays out; what is left answers nothing wrong. */
 static void test_sim_wiped_majority_is_safely_unavailable(void **state)
 {
-    static const char steps[] = "at 3s crash all\nat 4s disk 1 wipe\nat 4s disk 2 wipe\n"
+    static const char steps[] = "at 3s power-loss all\nat 4s disk 1 wipe\nat 4s disk 2 wipe\n"
                                 "at 5s restart all\n";
     char text[512];
     (void) state;
@@ -193,7 +194,7 @@ static void test_sim_wiped_majority_is_safely_unavailable(void **state)
 static void test_sim_goes_on_without_its_leader(void **state)
 {
     static const char steps[] =
-        "clients 8 keys 8 think 0..50ms\nat 4s crash leader\nexpect gap 4\n";
+        "clients 8 keys 8 think 0..50ms\nat 4s power-loss leader\nexpect gap 4\n";
     char text[512];
     (void) state;
     (void) snprintf(text, sizeof text, "%s%s", calm, steps);
@@ -201,7 +202,7 @@ static void test_sim_goes_on_without_its_leader(void **state)
         struct sim_result r;
         run(text, engines[e], 13, &r);
         must_be_green(engines[e], &r);
-        assert_int_equal(r.counts[COUNT_CRASHES], 1);
+        assert_int_equal(r.counts[COUNT_POWER_LOSSES], 1);
     }
 }
 

@@ -143,8 +143,8 @@ static bool disturbs(const struct sim_step *step, uint32_t victim)
         return false;
     case STEP_DISK_SLOW:
         return step->amount != 1;
+    case STEP_POWER_LOSS:
     case STEP_CRASH:
-    case STEP_KILL:
     case STEP_DISK_RESTORE:
         return step->a != victim;
     default:
