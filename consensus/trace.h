@@ -30,8 +30,8 @@
     X(CONFIG, "config")         /* index */                                                        \
     X(APPLY, "apply")           /* index, hash = state hash */                                     \
     X(SNAPSHOT, "snapshot")     /* index */                                                        \
-    X(SEND, "send")             /* message, from, to, epoch, index */                              \
-    X(RECEIVE, "receive")       /* message, from, to, epoch, index */                              \
+    X(SEND, "send")             /* message, from, to, epoch, index, last = of its entries or 0 */  \
+    X(RECEIVE, "receive")       /* the same */                                                     \
     X(DROP, "drop")             /* message, from, to; note = why */                                \
     X(WRITE, "write")           /* ctx = write id, index, last */                                  \
     X(DURABLE, "durable")       /* ctx = write id */                                               \

@@ -32,12 +32,14 @@ static void trace_message(const struct replica *r, uint8_t kind, const struct me
                           const char *note)
 {
     if (r->options.consensus.trace.emit != NULL) {
+        uint32_t count = m->entries_count;
         replica_trace(r, (struct trace_event){.kind = kind,
                                               .message = m->type,
                                               .from = m->from,
                                               .to = m->to,
                                               .epoch = m->epoch,
                                               .index = m->pos.index,
+                                              .last = count > 0 ? m->entries[count - 1].index : 0,
                                               .note = note});
     }
 }

@@ -20,7 +20,9 @@
 #include "kv/bench_histogram.h"
 #include "tests/compare/record.h"
 
-/* X(name, word, title, unit, digits): unit COUNT, TIME (microseconds), RATE (a second), SHARE */
+/* X(name, word, title, unit): unit COUNT, TIME (microseconds), RATE (a second). A commit is a slot
+ * of the log that was chosen; an op is an answered read or write. Durable writes are those of the
+ * logs of all nodes together. */
 #define MEASURE_MAP(X)                                                                             \
     X(OK, "ok", "operations ok", COUNT)                                                            \
     X(FAILED, "failed", "failed", COUNT)                                                           \
@@ -39,10 +41,10 @@
     X(LATENCY_P50, "p50_us", "latency p50", TIME)                                                  \
     X(LATENCY_P99, "p99_us", "latency p99", TIME)                                                  \
     X(LATENCY_MAX, "max_us", "latency max", TIME)                                                  \
-    X(ROUNDS, "rounds_per_op", "round trips / write", COUNT)                                       \
+    X(ROUNDS, "rounds_per_commit", "round trips / commit", COUNT)                                  \
     X(MESSAGES, "messages_per_op", "messages / op", COUNT)                                         \
     X(BYTES, "bytes_per_op", "bytes / op", COUNT)                                                  \
-    X(SYNCS, "syncs_per_op", "durable writes / write", COUNT)                                      \
+    X(SYNCS, "syncs_per_commit", "durable writes / commit", COUNT)                                 \
     X(CPU_LEADER, "cpu_leader_us_per_op", "leader CPU / op", TIME)
 
 enum measure {
@@ -52,7 +54,7 @@ enum measure {
         MEASURES
 };
 
-enum measure_unit { MEASURE_UNIT_COUNT, MEASURE_UNIT_TIME, MEASURE_UNIT_RATE };
+enum measure_unit { MEASURE_COUNT, MEASURE_TIME, MEASURE_RATE };
 
 const char *measure_word(uint32_t measure);
 const char *measure_title(uint32_t measure);

@@ -13,6 +13,7 @@
 #ifndef SYNOD_TESTS_COMPARE_RECORD_H
 #define SYNOD_TESTS_COMPARE_RECORD_H
 
+#include "base/map.h"
 #include "consensus/consensus.h"
 #include "tests/sim/history.h"
 #include "tests/sim/scenario.h"
@@ -52,7 +53,7 @@ struct record {
 
     struct history *history; /* owned */
     uint64_t totals[RECORD_TOTALS];
-    struct map *rounds; /* requests seen, see above */
+    struct map rounds; /* requests seen, see above */
 
     bool skipped; /* it could not be run here; text says why */
     bool red;
