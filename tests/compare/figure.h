@@ -81,11 +81,10 @@ void figure_text(const struct figure *f, FILE *out, uint32_t width, bool colour)
 void figure_html(const struct figure *f, FILE *out); /* sections of a page */
 void figure_json(const struct figure *f, FILE *out);
 
-/* Runs job(ctx, i, slot) for i in [0, count) in forked processes, `workers` at a time, in chunks;
- * `slots` is count * size bytes of shared memory that the children write and the caller reads. A
- * chunk whose process dies leaves its slots zero; how many chunks did is returned. progress as
- * above. Used by figures and by compare. */
-uint32_t figure_fork(const struct figure_options *options, uint64_t count, size_t size, void *slots,
+/* pool.h with the workers and the progress of the options. `slots` is count * size bytes of
+ * figure_slots that the children write and the caller reads; how many jobs did not come to their
+ * end is returned: their slots are zero, or progress stopped it all. */
+uint64_t figure_fork(const struct figure_options *options, uint64_t count, size_t size, void *slots,
                      void (*job)(void *ctx, uint64_t i, void *slot), void *ctx);
 void *figure_slots(uint64_t count, size_t size); /* shared, zeroed; ASSERTs that it could be had */
 void figure_slots_free(void *slots, uint64_t count, size_t size);

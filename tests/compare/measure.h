@@ -8,7 +8,7 @@
  *     elect         fault to the first leader of a higher epoch than the one at the fault
  *     first_commit  fault to the first answered write that was called after it
  *     gap           longest time without an answered write, from the first one to the end of faults
- *     down          sum of all such times beyond DOWN_ELECTIONS election time-outs each
+ *     down          sum of all such times that are longer than DOWN_ELECTIONS election time-outs
  *     lost          acknowledged writes that a later state does not have (K1, D1): list elements
  *                   missing from the last read of their list; values of registers that a last read
  *                   does not reflect although nothing was written since
@@ -17,7 +17,6 @@
 #ifndef SYNOD_TESTS_COMPARE_MEASURE_H
 #define SYNOD_TESTS_COMPARE_MEASURE_H
 
-#include "kv/bench_histogram.h"
 #include "tests/compare/record.h"
 
 /* X(name, word, title, unit): unit COUNT, TIME (microseconds), RATE (a second). A commit is a slot
@@ -54,7 +53,7 @@ enum measure {
         MEASURES
 };
 
-enum measure_unit { MEASURE_COUNT, MEASURE_TIME, MEASURE_RATE };
+enum measure_unit { MEASURE_UNIT_COUNT, MEASURE_UNIT_TIME, MEASURE_UNIT_RATE };
 
 const char *measure_word(uint32_t measure);
 const char *measure_title(uint32_t measure);
@@ -62,7 +61,8 @@ enum measure_unit measure_unit(uint32_t measure);
 
 enum {
     DOWN_ELECTIONS = 1,
-    MEASURED_BUCKETS = 600, /* of the run, from its start */
+    MEASURED_BUCKETS = 600,   /* of the run, from its start */
+    MEASURED_LATENCIES = 480, /* logarithmic, see measured_latency_us */
     MEASURED_WINDOWS = 32,
     MEASURED_FAULTS = 64,
 };
@@ -91,8 +91,11 @@ struct measured {
         uint32_t node;
     } faults[MEASURED_FAULTS];
     uint32_t faults_count;
-    struct histogram latency; /* of OK operations, us */
+    uint32_t latencies[MEASURED_LATENCIES]; /* OK operations by latency */
 };
+
+/* The least latency, in us, that is counted in this bucket; the buckets are some 4 % wide. */
+double measured_latency_us(uint32_t bucket);
 
 void measure_record(const struct record *r, struct measured *ret_measured);
 

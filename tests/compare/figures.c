@@ -1,0 +1,26 @@
+/*
+ * figures.c - the table of figures. A new one is a file figure_NAME.c and a line here.
+ */
+#include <string.h>
+
+#include "base/mem.h"
+#include "tests/compare/figure.h"
+
+static const struct figure_ops *const FIGURES[] = {
+    NULL,
+};
+
+const struct figure_ops *figure_at(uint32_t i)
+{
+    return i < ARRAY_SIZE(FIGURES) ? FIGURES[i] : NULL;
+}
+
+const struct figure_ops *figure_by_name(const char *name)
+{
+    for (uint32_t i = 0; figure_at(i) != NULL; i++) {
+        if (strcmp(figure_at(i)->name, name) == 0) {
+            return figure_at(i);
+        }
+    }
+    return NULL;
+}
