@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "consensus/engine.h"
+#include "consensus/timer_policy.h"
 
 /* Adding an engine: its file, its declaration in engine.h, and its line here. */
 static const struct engine_ops *const engines[] = {
@@ -146,7 +147,7 @@ static bool options_valid(const struct consensus_options *o)
         return false;
     }
     if (o->heartbeat_us == 0 || o->heartbeat_us >= o->election_us || o->resend_us == 0 ||
-        o->disk_stuck_us == 0 || o->election_us > UINT64_MAX / 1024) {
+        o->disk_stuck_us == 0 || !timer_policy_valid(o)) {
         return false;
     }
     if (o->backoff_min_us == 0 || o->backoff_min_us > o->backoff_max_us) {

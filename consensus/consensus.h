@@ -55,8 +55,17 @@ struct consensus_options {
     struct membership members;
     uint64_t seed; /* of every random choice in the instance; another in each life of a node */
 
-    /* base election time-out; drawn from [election_us, 2 * election_us) (Raft 9.3) */
+    /* base election time-out; drawn from [election_us, election_us + election_spread_us) (Raft
+     * 9.3). Spread 0: as election_us; 1: all time-outs are equal */
     uint64_t election_us;
+    uint64_t election_spread_us;
+    /* leader-based engines: how long a candidate waits before it tries again, drawn from
+     * [candidate_us, candidate_us + candidate_spread_us). Spread 0: as candidate_us. Both 0: what
+     * the engine does by itself, raft the election time-out, multipaxos less */
+    uint64_t candidate_us;
+    uint64_t candidate_spread_us;
+    /* that spread doubles with each attempt in vain, until a leader is heard */
+    bool candidate_backoff;
     uint64_t heartbeat_us; /* well below election_us */
     uint64_t resend_us;    /* unanswered protocol messages are repeated after this */
     /* basic paxos: random, doubling back-off after a lost duel, from [0, min) up to [0, max) */

@@ -58,6 +58,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "consensus/multipaxos.h"
+#include "consensus/timer_policy.h"
 
 static struct multipaxos *mp_of(struct engine *e)
 {
@@ -96,10 +97,9 @@ void mp_election_in(struct multipaxos *mp, uint64_t min_us, uint64_t max_us)
     mp->election_us = mp->e.now_us + rng_between(&mp->e.rng, min_us, u64_max(min_us, max_us));
 }
 
-static void election_reset(struct multipaxos *mp)
+void mp_election_reset(struct multipaxos *mp)
 {
-    uint64_t t = mp->e.options.election_us;
-    mp_election_in(mp, t, 2 * t - 1);
+    mp->election_us = mp->e.now_us + timer_election(&mp->e.options, &mp->e.rng);
 }
 
 void mp_send_heartbeats(struct multipaxos *mp)
@@ -142,7 +142,7 @@ void mp_step_down(struct multipaxos *mp, const char *why)
         mp_lead_clear(mp);
         mp_send_heartbeats(mp); /* say so: nobody need wait for a time-out */
     }
-    election_reset(mp);
+    mp_election_reset(mp);
 }
 
 /* The successor starts phase 1 at once and we stop: what is in flight is found by its phase 1. */
@@ -169,8 +169,9 @@ void mp_follow(struct multipaxos *mp, uint32_t leader, uint64_t ballot, bool con
         mp_step_down(mp, "follows another");
     }
     *v = (struct mp_view){leader, ballot, mp->e.now_us, confirmed, 0};
-    election_reset(mp);
+    mp_election_reset(mp);
     if (confirmed) {
+        mp->candidate.tries = 0;
         mp->leader_changes++;
         engine_trace(&mp->e, (struct trace_event){.kind = TRACE_BECAME_FOLLOWER,
                                                   .epoch = ballot,
@@ -234,7 +235,7 @@ static void on_leader_heartbeat(struct multipaxos *mp, const struct message *m)
     bool connected = !o->quorum_connected || quorum_reached(&o->members, m->seen);
     if (connected && m->write_age_us <= o->disk_stuck_us) {
         mp->view.heard_us = e->now_us;
-        election_reset(mp);
+        mp_election_reset(mp);
     }
     follow_commit(mp, m);
     if (m->ctx != 0) {
@@ -350,7 +351,7 @@ static void multipaxos_start(struct engine *e, const struct hard_state *hard)
     /* Read rounds of an earlier life are not mistaken for ours. */
     mp->reads.round = rng_u64(&e->rng) >> 16;
     mp->heartbeat_us = e->now_us;
-    election_reset(mp);
+    mp_election_reset(mp);
     if (e->options.members.count == 1) {
         mp->election_us = e->now_us;
     }

@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "consensus/raft.h"
+#include "consensus/timer_policy.h"
 
 struct message *raft_message(const struct raft *r, enum message_type type, uint32_t to)
 {
@@ -29,8 +30,7 @@ struct message *raft_message(const struct raft *r, enum message_type type, uint3
 void raft_reset_timer(struct raft *r)
 {
     /* Raft 5.2: "election timeouts are chosen randomly from a fixed interval". */
-    uint64_t base = r->base.options.election_us;
-    r->election_at_us = r->base.now_us + base + rng_below(&r->base.rng, base);
+    r->election_at_us = r->base.now_us + timer_election(&r->base.options, &r->base.rng);
 }
 
 void raft_write_hard(struct raft *r)

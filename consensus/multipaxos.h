@@ -34,6 +34,7 @@ struct mp_candidate {
     uint64_t attempt;         /* rises; echoed in ctx */
     uint64_t ballot;          /* ours, while MP_PREPARING */
     uint64_t round_seen;      /* highest round heard of */
+    uint32_t tries;           /* since a leader was last heard, this one included */
     uint64_t yes;             /* by rank: would promise; or whose promise is complete */
     uint64_t first;           /* lowest slot that the prepare covers */
     uint64_t next[NODES_MAX]; /* by rank: first slot not yet covered by its promise */
@@ -112,6 +113,7 @@ struct multipaxos {
 int mp_rank(const struct multipaxos *mp, uint32_t node);
 bool mp_leader_lives(const struct multipaxos *mp, uint32_t other_than);
 void mp_election_in(struct multipaxos *mp, uint64_t min_us, uint64_t max_us);
+void mp_election_reset(struct multipaxos *mp);
 void mp_send_heartbeats(struct multipaxos *mp);
 void mp_follow(struct multipaxos *mp, uint32_t leader, uint64_t ballot, bool confirmed);
 void mp_step_down(struct multipaxos *mp, const char *why);

@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "consensus/multipaxos.h"
+#include "consensus/timer_policy.h"
 
 static uint64_t bit_of(int rank)
 {
@@ -83,6 +84,15 @@ static bool eligible(const struct multipaxos *mp)
            engine_write_age(&mp->e) <= o->disk_stuck_us;
 }
 
+/* How long this candidate waits; [min, max] unless the options say otherwise. */
+static uint64_t candidate_wait(struct multipaxos *mp, uint64_t min_us, uint64_t max_us)
+{
+    struct engine *e = &mp->e;
+    uint32_t failed = mp->candidate.tries == 0 ? 0 : mp->candidate.tries - 1; /* 0: a transfer */
+    const struct timer_range usual = {.base_us = min_us, .spread_us = max_us - min_us + 1};
+    return timer_candidate(&e->options, &e->rng, usual, failed);
+}
+
 void mp_stand(struct multipaxos *mp)
 {
     struct engine *e = &mp->e;
@@ -107,8 +117,9 @@ void mp_stand(struct multipaxos *mp)
     mp_reads_fail(mp, ERR_NO_LEADER);
     c->stage = MP_ASKING;
     c->attempt++;
+    c->tries++;
     c->yes = bit_of(e->self_rank);
-    c->give_up_us = e->now_us + rng_between(&e->rng, t / 4, t / 2);
+    c->give_up_us = e->now_us + candidate_wait(mp, t / 4, t / 2);
     if (!e->options.pre_vote || quorum_reached(&e->options.members, c->yes)) {
         mp_prepare(mp);
         return;
@@ -193,7 +204,7 @@ void mp_prepare(struct multipaxos *mp)
     c->chosen_to = log_commit(e->log);
     c->resend_us = e->now_us + e->options.resend_us;
     c->give_up_us =
-        e->now_us + rng_between(&e->rng, e->options.election_us / 2, e->options.election_us);
+        e->now_us + candidate_wait(mp, e->options.election_us / 2, e->options.election_us);
     for (uint32_t r = 0; r < e->options.members.count; r++) {
         c->next[r] = c->first;
         send_prepare(mp, r);
@@ -227,7 +238,7 @@ void mp_on_prepare(struct multipaxos *mp, const struct message *m)
     if (m->from == v->leader && m->epoch == v->ballot && !v->confirmed && m->pos.index > v->asked) {
         v->asked = m->pos.index; /* it got a page, perhaps from us, and wants the next */
         v->heard_us = e->now_us;
-        mp_election_in(mp, e->options.election_us, 2 * e->options.election_us - 1);
+        mp_election_reset(mp);
     }
     acceptor_on_prepare_all(&mp->acceptor, e, m);
 }
@@ -261,7 +272,9 @@ void mp_on_promise(struct multipaxos *mp, const struct message *m)
         }
     }
     c->chosen_to = u64_max(c->chosen_to, m->commit);
-    c->give_up_us = u64_max(c->give_up_us, e->now_us + e->options.election_us / 2);
+    if (m->hint.index > m->pos.index || !timer_candidate_own(&e->options)) {
+        c->give_up_us = u64_max(c->give_up_us, e->now_us + e->options.election_us / 2);
+    }
     if (m->hint.index > m->pos.index) {
         c->next[rank] = m->hint.index; /* a promise counts only when it is complete */
         send_prepare(mp, (uint32_t) rank);
@@ -288,7 +301,7 @@ void mp_on_higher(struct multipaxos *mp, uint64_t ballot, const char *why)
         mp_election_in(mp, 0, mp->e.options.heartbeat_us);
     } else if (mp->candidate.stage == MP_PREPARING && ballot > mp->candidate.ballot) {
         mp_step_down(mp, why);
-        mp_election_in(mp, t / 4, t / 2);
+        mp->election_us = mp->e.now_us + candidate_wait(mp, t / 4, t / 2);
     }
 }
 
@@ -301,7 +314,11 @@ void mp_candidate_tick(struct multipaxos *mp)
         mp_stand(mp); /* costs nothing and raises no ballot: again at once */
     } else if (c->stage == MP_PREPARING && e->now_us >= c->give_up_us) {
         mp_step_down(mp, "no quorum of promises");
-        mp_election_in(mp, t / 4, t / 2);
+        if (timer_candidate_own(&e->options)) {
+            mp_stand(mp); /* it has waited as long as it was told to */
+            return;
+        }
+        mp->election_us = e->now_us + candidate_wait(mp, t / 4, t / 2);
     } else if (c->stage == MP_PREPARING && e->now_us >= c->resend_us) {
         c->resend_us = e->now_us + e->options.resend_us;
         for (uint32_t r = 0; r < e->options.members.count; r++) {

@@ -131,6 +131,7 @@ void mp_lead(struct multipaxos *mp)
     mp->role = ROLE_LEADER;
     mp->view = (struct mp_view){e->options.self, lead->ballot, e->now_us, true, 0};
     mp->leader_changes++;
+    mp->candidate.tries = 0;
     engine_trace(e, (struct trace_event){.kind = TRACE_BECAME_LEADER,
                                          .epoch = lead->ballot,
                                          .index = log_last(e->log)});

@@ -94,7 +94,7 @@ struct raft {
     uint64_t refused;
     bool transfer_campaign;
     uint64_t campaign_resend_us;
-    uint32_t failed_rounds; /* campaigns since a leader was last heard */
+    uint32_t failed_rounds; /* campaigns since a leader was last heard, this one included */
     struct raft_fetch fetch;
 
     /* Leaders. */

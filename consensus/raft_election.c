@@ -24,6 +24,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "consensus/raft.h"
+#include "consensus/timer_policy.h"
 
 /* Raft 5.4.1: "If the logs have last entries with different terms, then the log with the later term
  * is more up-to-date. If the logs end with the same term, then whichever log is longer is more
@@ -103,14 +104,21 @@ static void ask_for_votes(struct raft *r)
     r->campaign_resend_us = r->base.now_us + r->base.options.resend_us;
 }
 
+/* When this candidate tries again, unless it wins or hears a leader before. */
+static void candidate_timer(struct raft *r, struct timer_range usual)
+{
+    uint32_t failed = r->failed_rounds == 0 ? 0 : r->failed_rounds - 1; /* 0: a transfer */
+    r->election_at_us =
+        r->base.now_us + timer_candidate(&r->base.options, &r->base.rng, usual, failed);
+}
+
 static void start_prevote(struct raft *r)
 {
-    uint64_t election_us = r->base.options.election_us;
+    uint64_t half_us = r->base.options.election_us / 2;
     r->role = ROLE_CANDIDATE;
     r->pre = true;
     r->transfer_campaign = false;
     r->leader = 0;
-    r->failed_rounds++;
     r->granted = UINT64_C(1) << r->base.self_rank;
     r->refused = 0;
     engine_trace(&r->base, (struct trace_event){.kind = TRACE_BECAME_CANDIDATE,
@@ -121,7 +129,7 @@ static void start_prevote(struct raft *r)
         return;
     }
     /* Pre-votes exclude nobody, so a round may end early. */
-    r->election_at_us = r->base.now_us + election_us / 2 + rng_below(&r->base.rng, election_us / 2);
+    candidate_timer(r, (struct timer_range){.base_us = half_us, .spread_us = half_us});
     ask_for_votes(r);
 }
 
@@ -143,7 +151,7 @@ void raft_start_election(struct raft *r, bool transfer)
     r->refused = 0;
     r->elections++;
     raft_write_hard(r);
-    raft_reset_timer(r);
+    candidate_timer(r, timer_election_range(&r->base.options));
     engine_trace(&r->base, (struct trace_event){.kind = TRACE_BECAME_CANDIDATE,
                                                 .epoch = r->term,
                                                 .note = transfer ? "transfer" : NULL});
@@ -156,6 +164,7 @@ void raft_start_election(struct raft *r, bool transfer)
 void raft_campaign(struct raft *r)
 {
     ASSERT(r->role != ROLE_LEADER);
+    r->failed_rounds++;
     if (r->base.options.pre_vote) {
         start_prevote(r);
     } else {

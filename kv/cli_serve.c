@@ -209,6 +209,9 @@ static void map_timing(const struct config *c, struct server_options *o)
     struct consensus_options *consensus = &o->replica.consensus;
 
     consensus->election_us = c->timing.election_ms * 1000;
+    consensus->election_spread_us = c->timing.election_spread_ms * 1000;
+    consensus->candidate_us = c->timing.candidate_ms * 1000;
+    consensus->candidate_spread_us = c->timing.candidate_spread_ms * 1000;
     consensus->heartbeat_us = c->timing.heartbeat_ms * 1000;
     consensus->resend_us = c->timing.resend_ms * 1000;
     consensus->backoff_min_us = c->timing.backoff_min_ms * 1000;
@@ -234,6 +237,7 @@ static void map_limits(const struct config *c, struct server_options *o)
     r->consensus.pre_vote = c->consensus.pre_vote;
     r->consensus.check_quorum = c->consensus.check_quorum;
     r->consensus.quorum_connected = c->consensus.quorum_connected;
+    r->consensus.candidate_backoff = c->consensus.candidate_backoff;
     r->consensus.message_bytes_max = (uint32_t) c->limits.message_bytes_max;
     r->consensus.inflight_max = (uint32_t) c->limits.inflight_max;
     r->consensus.reads_max = (uint32_t) c->limits.reads_max;

@@ -161,6 +161,16 @@ static int listen_check(const struct config_source *s, const struct config *c)
     return rc;
 }
 
+/* Errors: ERR_INVALID. */
+static int candidate_check(const struct config_source *s, const struct config *c)
+{
+    if (c->timing.candidate_ms != 0 || c->timing.candidate_spread_ms == 0) {
+        return OK;
+    }
+    return config_fail(s, c->lines[config_key_find("timing", "candidate_spread_ms")],
+                       "timing.candidate_spread_ms needs timing.candidate_ms");
+}
+
 static bool address_equal(const struct config_address *a, const struct config_address *b)
 {
     return a->port == b->port && strcmp(a->host, b->host) == 0;
@@ -231,6 +241,9 @@ int config_check(const struct config_source *s, const struct config *c)
     }
     if (rc == OK) {
         rc = members_check(s, c);
+    }
+    if (rc == OK) {
+        rc = candidate_check(s, c);
     }
     for (size_t i = 0; rc == OK && i < ARRAY_SIZE(RELATIONS); i++) {
         rc = relation_check(s, c, &RELATIONS[i]);

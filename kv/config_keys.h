@@ -35,7 +35,13 @@
 
 #define CONFIG_TIMING_KEYS(N, B, T)                                                                \
     N(timing, election_ms, CONFIG_DURATION, 10, 50000, 500,                                        \
-      "without a word from a leader for this long (to twice this), a node stands for election")    \
+      "without a word from a leader for this long a node stands for election")                     \
+    N(timing, election_spread_ms, CONFIG_DURATION, 0, 50000, 0,                                    \
+      "... to this much longer, at random; 0: as election_ms, so to twice that")                   \
+    N(timing, candidate_ms, CONFIG_DURATION, 0, 50000, 0,                                          \
+      "a candidate that has not won stands again after this; 0: about election_ms")                \
+    N(timing, candidate_spread_ms, CONFIG_DURATION, 0, 50000, 0,                                   \
+      "... to this much later, at random; 0: as candidate_ms, so to twice that")                   \
     N(timing, heartbeat_ms, CONFIG_DURATION, 1, 25000, 50, "interval of a leader's heartbeats")    \
     N(timing, resend_ms, CONFIG_DURATION, 1, 60000, 150,                                           \
       "unanswered protocol messages are sent again after this")                                    \
@@ -65,7 +71,9 @@
 #define CONFIG_CONSENSUS_KEYS(N, B, T)                                                             \
     B(consensus, pre_vote, true, "raft: ask before starting an election (thesis 9.6)")             \
     B(consensus, check_quorum, true, "a leader that hears no quorum steps down (thesis 6.2)")      \
-    B(consensus, quorum_connected, true, "only nodes that hear a quorum stand for election")
+    B(consensus, quorum_connected, true, "only nodes that hear a quorum stand for election")       \
+    B(consensus, candidate_backoff, false,                                                         \
+      "what a candidate waits at random doubles with each attempt in vain")
 
 #define CONFIG_LIMITS_KEYS(N, B, T)                                                                \
     N(limits, request_bytes_max, CONFIG_SIZE, 1024, CONFIG_GIB, 1536 * CONFIG_KIB,                 \

@@ -305,6 +305,9 @@ static void test_config_relations_between_values_hold(void **state)
     assert_refused(f, MEMBERS "timing:\n  election_ms: 99\n",
                    "test.yaml:6: timing.heartbeat_ms (50ms) must be at most half of "
                    "timing.election_ms (99ms)");
+    assert_parses(f, MEMBERS "timing:\n  candidate_ms: 23\n  candidate_spread_ms: 5\n");
+    assert_refused(f, MEMBERS "timing:\n  candidate_spread_ms: 5\n",
+                   "test.yaml:6: timing.candidate_spread_ms needs timing.candidate_ms");
     assert_refused(f, MEMBERS "timing:\n  backoff_min_ms: 501\n",
                    "test.yaml:6: timing.backoff_min_ms (501ms) must be at most "
                    "timing.backoff_max_ms (500ms)");
