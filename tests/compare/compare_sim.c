@@ -1,0 +1,25 @@
+/*
+ * compare_sim.c - a trial of a comparison in the simulator.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/compare/compare.h"
+#include "tests/sim/sim.h"
+
+void compare_trial_sim(const struct scenario *scenario, struct measured *ret_measured)
+{
+    struct sim_hooks hooks = {0};
+    struct sim_result result;
+    struct record record;
+    record_init(&record, scenario, false);
+    hooks.trace = record_sink(&record);
+    hooks.history = record.history;
+    sim_execute(scenario, &hooks, &result);
+    record.undecided = result.counts[COUNT_UNDECIDED] > 0;
+    if (result.red) {
+        record_fail(&record, result.property, "%s", result.text);
+    }
+    measure_record(&record, ret_measured);
+    record_release(&record);
+}
