@@ -12,12 +12,15 @@
 
 #include <stdio.h>
 
-void page_begin(FILE *out, const char *title, const char *lead);
+void page_begin(FILE *out, const char *title, const char *lead); /* lead: NULL: none */
 void page_end(FILE *out);
 
-/* A section with an anchor, listed by page_contents. */
+/* A section with an anchor, listed by page_contents; its id is a word of HTML. text: NULL: none. */
 void page_section(FILE *out, const char *id, const char *title, const char *text);
 void page_section_end(FILE *out);
+
+/* A heading within a section. */
+void page_heading(FILE *out, const char *title);
 
 /* A list of links to sections: pairs of id and title, NULL at the end. */
 void page_contents(FILE *out, const char *const *ids_and_titles);
@@ -30,6 +33,10 @@ void page_badge(FILE *out, const char *text, int tone); /* enum table_tone: "gre
 void page_fold(FILE *out, const char *title);
 void page_fold_end(FILE *out);
 
+/* Text as HTML and XML want it, in elements and attributes. Control characters become blanks. */
 void page_escape(FILE *out, const char *text);
+
+/* What <style> holds. Plots and tables of this page rely on its classes and variables. */
+extern const char *const page_style[]; /* NULL at the end */
 
 #endif

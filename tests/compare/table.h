@@ -35,9 +35,10 @@ struct table {
     uint32_t rows;
 };
 
-/* All strings are copied. */
-void table_init(struct table *t, const char *title);
-void table_release(struct table *t);
+/* All strings are copied. Text is UTF-8 of characters one column wide; line ends and other control
+ * characters in it are shown as blanks. */
+void table_init(struct table *t, const char *title); /* NULL: no title */
+void table_release(struct table *t); /* then an empty table without title */
 void table_column(struct table *t, const char *title, bool right); /* before the first row */
 void table_row(struct table *t);                                   /* empty cells */
 /* The cell of the last row: text as printf makes it. Returned cell: valid until the next row. */
@@ -48,17 +49,26 @@ void table_replay(struct table_cell *cell, const char *format, ...)
 void table_details(struct table_cell *cell, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Aligned, columns wrapped into blocks when they are wider than `width` (the first column is
- * repeated); tones as colours when `colour`. */
-void table_text(const struct table *t, FILE *out, uint32_t width, bool colour);
-/* <table>; details and replay as a tooltip and a <details> that can be read without a mouse. */
-void table_html(const struct table *t, FILE *out);
-void table_csv(const struct table *t, FILE *out);  /* RFC 4180; header first */
-void table_json(const struct table *t, FILE *out); /* array of objects by column title */
+void table_note(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Numbers as people read them: "1.24 s", "287 ms", "35 us"; "1,234", "2.00", "0.13". NAN: "-". */
+/* Aligned, columns wrapped into blocks when they are wider than `width` (the first column is
+ * repeated; 0: no limit); tones as colours when `colour`. */
+void table_text(const struct table *t, FILE *out, uint32_t width, bool colour);
+/* <table>; details and replay as a tooltip and a <details> that can be read without a mouse: there,
+ * a row is named by its leading cells that are neither numbers nor replayed. */
+void table_html(const struct table *t, FILE *out);
+/* RFC 4180, header first. A finite value as a number, else the text; "-" is an empty field. */
+void table_csv(const struct table *t, FILE *out);
+/* Array of objects by column title (a title seen before: "title 2"), values as in CSV, "-" is null;
+ * "replay" holds the commands of a row by column title. */
+void table_json(const struct table *t, FILE *out);
+
+/* Numbers as people read them, of three digits: "1.24 s", "287 ms", "35 µs"; "1,234", "2", "1.98",
+ * "0.13". NAN: "-". The same in every locale. */
 enum { TABLE_NUMBER_MAX = 32 };
 void table_time(double us, char text[TABLE_NUMBER_MAX]);
 void table_number(double value, char text[TABLE_NUMBER_MAX]);
+/* With this many digits after the point, at most 9: "2.00". */
+void table_decimals(double value, uint32_t digits, char text[TABLE_NUMBER_MAX]);
 
 #endif
