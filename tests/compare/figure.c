@@ -50,6 +50,12 @@ void figure_release(struct figure *f)
     memset(f, 0, sizeof *f);
 }
 
+void figure_source(struct figure *f, const char *source)
+{
+    free(f->source);
+    f->source = xstrdup(source);
+}
+
 void figure_setup(struct figure *f, const char *format, ...)
 {
     va_list args;

@@ -53,8 +53,9 @@ struct figure_options {
 struct figure_ops {
     const char *name;  /* "e1" */
     const char *title; /* "Raft Figure 16: election time against the spread of time-outs" */
-    /* Fills f, which is initialised. Errors: ERR_CANCELLED (progress said so), ERR_IO with a line
-     * in error. What does not come out as published is a failed check, not an error. */
+    /* Fills f, which is initialised with the title and an empty source. Errors: ERR_CANCELED
+     * (progress said so), ERR_IO with a line in error. What does not come out as published is a
+     * failed check, not an error. */
     int (*run)(const struct figure_options *options, struct figure *f, struct buf *error);
 };
 
@@ -64,6 +65,7 @@ const struct figure_ops *figure_by_name(const char *name);
 
 void figure_init(struct figure *f, const char *title, const char *source);
 void figure_release(struct figure *f);
+void figure_source(struct figure *f, const char *source);
 void figure_setup(struct figure *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void figure_finding(struct figure *f, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -5,6 +5,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <link.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/assert.h"
 #include "base/mem.h"
 #include "kv/version.h"
 #include "tests/sim/swarm.h"
@@ -107,6 +109,67 @@ static int parse_u64(const char *text, uint64_t *ret)
         return ERR_INVALID;
     }
     *ret = number;
+    return OK;
+}
+
+int cmd_engines(const char *list, const struct engine_ops **engines, uint32_t max,
+                uint32_t *ret_count, struct buf *error)
+{
+    char names[256];
+    char *save = NULL;
+    uint32_t count = 0;
+
+    if (list == NULL || strcmp(list, "all") == 0) {
+        while (engine_at(count) != NULL && count < max) {
+            engines[count] = engine_at(count);
+            count++;
+        }
+        *ret_count = count;
+        return OK;
+    }
+    if ((size_t) snprintf(names, sizeof(names), "%s", list) >= sizeof(names)) {
+        ERR_IGNORE(buf_printf(error, "--engine: the list is too long"));
+        return ERR_INVALID;
+    }
+    for (char *name = strtok_r(names, ",", &save); name != NULL;
+         name = strtok_r(NULL, ",", &save)) {
+        const struct engine_ops *engine = NULL;
+
+        if (cmd_engine(name, &engine, error) != OK) {
+            ERR_IGNORE(buf_printf(error, ", or all"));
+            return ERR_INVALID;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            if (engines[i] == engine) {
+                ERR_IGNORE(buf_printf(error, "--engine names %s twice", name));
+                return ERR_INVALID;
+            }
+        }
+        ASSERT(count < max);
+        engines[count++] = engine;
+    }
+    if (count == 0) {
+        ERR_IGNORE(buf_printf(error, "--engine names none"));
+        return ERR_INVALID;
+    }
+    *ret_count = count;
+    return OK;
+}
+
+int cmd_positive(const char *name, const struct cli_value *v, uint64_t max, uint64_t *value,
+                 struct buf *error)
+{
+    int64_t number;
+
+    if (!v->set) {
+        return OK;
+    }
+    if (cli_parse_number(v->text, &number) != OK || number < 1 || (uint64_t) number > max) {
+        ERR_IGNORE(buf_printf(error, "--%s %.80s: it must be a number from 1 to %" PRIu64, name,
+                              v->text, max));
+        return ERR_INVALID;
+    }
+    *value = (uint64_t) number;
     return OK;
 }
 

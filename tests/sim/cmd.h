@@ -28,6 +28,8 @@ int cmd_show(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_explore(int argc, char **argv);
+int cmd_compare(int argc, char **argv); /* tests/compare */
+int cmd_figures(int argc, char **argv); /* tests/compare */
 
 /* ---- main.c: what only a main may do ---- */
 
@@ -128,6 +130,16 @@ MUST_USE int cmd_target_parse(const struct cli_args *args, struct cmd_target *re
 
 /* An engine by name. Errors: ERR_INVALID, with one line that has the names there are. */
 MUST_USE int cmd_engine(const char *name, const struct engine_ops **ret_engine, struct buf *error);
+
+/* Several with commas; NULL or "all": all there are. `max` must be enough for all. Errors:
+ * ERR_INVALID, with a line. */
+MUST_USE int cmd_engines(const char *list, const struct engine_ops **engines, uint32_t max,
+                         uint32_t *ret_count, struct buf *error);
+
+/* A number from 1 to max from the FLAG_TEXT or FLAG_NUMBER --name; untouched when it is not set. It
+ * is read here so that the limit can be told. Errors: ERR_INVALID, with a line. */
+MUST_USE int cmd_positive(const char *name, const struct cli_value *v, uint64_t max,
+                          uint64_t *value, struct buf *error);
 
 /* Decimal or ENGINE:decimal (*ret_engine untouched without one). Errors: ERR_INVALID. */
 MUST_USE int cmd_seed(const char *text, const struct engine_ops **ret_engine, uint64_t *ret_seed,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "tests/compare/pool.h"
 #include "tests/sim/cmd.h"
 #include "tests/sim/report.h"
 
@@ -232,76 +233,11 @@ static void show_progress(void *ctx, const struct sweep *s)
 
 /* ---- Options ---- */
 
-static int parse_engines(const char *list, struct sweep_options *o, struct buf *error)
-{
-    char names[256];
-    char *save = NULL;
-
-    if (list == NULL || strcmp(list, "all") == 0) {
-        while (engine_at(o->engines_count) != NULL) {
-            o->engines[o->engines_count] = engine_at(o->engines_count);
-            o->engines_count++;
-        }
-        return OK;
-    }
-    if ((size_t) snprintf(names, sizeof(names), "%s", list) >= sizeof(names)) {
-        ERR_IGNORE(buf_printf(error, "--engine: the list is too long"));
-        return ERR_INVALID;
-    }
-    for (char *name = strtok_r(names, ",", &save); name != NULL;
-         name = strtok_r(NULL, ",", &save)) {
-        const struct engine_ops *engine = NULL;
-
-        if (cmd_engine(name, &engine, error) != OK) {
-            ERR_IGNORE(buf_printf(error, ", or all"));
-            return ERR_INVALID;
-        }
-        for (uint32_t i = 0; i < o->engines_count; i++) {
-            if (o->engines[i] == engine) {
-                ERR_IGNORE(buf_printf(error, "--engine names %s twice", name));
-                return ERR_INVALID;
-            }
-        }
-        o->engines[o->engines_count++] = engine;
-    }
-    if (o->engines_count == 0) {
-        ERR_IGNORE(buf_printf(error, "--engine names none"));
-        return ERR_INVALID;
-    }
-    return OK;
-}
-
-static uint32_t cores(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-
-    return n < 1 ? 1 : n > SWEEP_JOBS_MAX ? SWEEP_JOBS_MAX : (uint32_t) n;
-}
-
-/* A number of at least 1: read here and not by cli_parse, so that the limit can be told. */
-static int parse_positive(const struct cli_args *args, enum flag flag, uint64_t max,
-                          uint64_t *value, struct buf *error)
-{
-    const struct cli_value *v = &args->values[flag];
-    int64_t number;
-
-    if (!v->set) {
-        return OK;
-    }
-    if (cli_parse_number(v->text, &number) != OK || number < 1 || (uint64_t) number > max) {
-        ERR_IGNORE(buf_printf(error, "--%s %.80s: it must be a number from 1 to %" PRIu64,
-                              flags[flag].name, v->text, max));
-        return ERR_INVALID;
-    }
-    *value = (uint64_t) number;
-    return OK;
-}
-
 static int parse_options(const struct cli_args *args, struct sweep_options *o, struct buf *error)
 {
     const struct cli_value *v = args->values;
     uint64_t seconds = 0;
-    uint64_t jobs = cores();
+    uint64_t jobs = u64_min(pool_cores(), SWEEP_JOBS_MAX);
     uint64_t limit = RUN_LIMIT_S;
     const struct engine_ops *engine = NULL;
 
@@ -312,11 +248,13 @@ static int parse_options(const struct cli_args *args, struct sweep_options *o, s
             buf_printf(error, "unexpected \"%.80s\"; see synod-sim sweep --help", args->words[0]));
         return ERR_INVALID;
     }
-    if (parse_engines(v[SWEEP_ENGINE].set ? v[SWEEP_ENGINE].text : NULL, o, error) != OK ||
-        parse_positive(args, SWEEP_SEEDS, INT64_MAX / SWEEP_ENGINES_MAX, &o->seeds, error) != OK ||
-        parse_positive(args, SWEEP_SECONDS, 1u << 30, &seconds, error) != OK ||
-        parse_positive(args, SWEEP_JOBS, SWEEP_JOBS_MAX, &jobs, error) != OK ||
-        parse_positive(args, SWEEP_RUN_LIMIT, 86400, &limit, error) != OK ||
+    if (cmd_engines(v[SWEEP_ENGINE].set ? v[SWEEP_ENGINE].text : NULL, o->engines,
+                    SWEEP_ENGINES_MAX, &o->engines_count, error) != OK ||
+        cmd_positive("seeds", &v[SWEEP_SEEDS], INT64_MAX / SWEEP_ENGINES_MAX, &o->seeds, error) !=
+            OK ||
+        cmd_positive("seconds", &v[SWEEP_SECONDS], 1u << 30, &seconds, error) != OK ||
+        cmd_positive("jobs", &v[SWEEP_JOBS], SWEEP_JOBS_MAX, &jobs, error) != OK ||
+        cmd_positive("run-limit", &v[SWEEP_RUN_LIMIT], 86400, &limit, error) != OK ||
         cmd_nodes(&v[SWEEP_NODES], &o->swarm.nodes, error) != OK) {
         return ERR_INVALID;
     }
