@@ -33,6 +33,15 @@ static const struct {
 #undef X
 };
 
+static const struct {
+    const char *words;
+    uint8_t operand;
+} CONDITIONS[] = {
+#define X(name, words, operand) [WHEN_##name] = {words, OPERAND_##operand},
+    SIM_WHEN_MAP(X)
+#undef X
+};
+
 static const char *const OPS[] = {
 #define X(name, word) [SIM_OP_##name] = (word),
     SIM_OP_MAP(X)
@@ -71,6 +80,32 @@ enum step_family scenario_step_family(uint32_t kind)
     default:
         return FAMILY_NODE;
     }
+}
+
+bool scenario_step_ends(uint8_t kind)
+{
+    const struct sim_step step = {.kind = kind, .for_us = 1};
+    struct sim_step end;
+    return scenario_undo(&step, 1, &end);
+}
+
+bool scenario_step_lasts(uint8_t kind)
+{
+    enum step_form form = scenario_step_form(kind);
+    return form == FORM_NODE_FOR || form == FORM_NODE_TURN || form == FORM_LINK_FOR ||
+           form == FORM_DISK_FOR;
+}
+
+const char *scenario_when_words(uint8_t kind)
+{
+    ASSERT(kind < WHEN_KINDS);
+    return CONDITIONS[kind].words;
+}
+
+enum when_operand scenario_when_operand(uint8_t kind)
+{
+    ASSERT(kind < WHEN_KINDS);
+    return (enum when_operand) CONDITIONS[kind].operand;
 }
 
 const char *scenario_option_name(uint32_t option)
@@ -204,6 +239,9 @@ bool scenario_undo(const struct sim_step *step, uint32_t node, struct sim_step *
     case STEP_DISK_DELAY:
         end.kind = STEP_DISK_SLOW;
         end.amount = 1;
+        break;
+    case STEP_CLOCK_DRIFT:
+        end.kind = STEP_CLOCK_DRIFT; /* of 0 */
         break;
     default:
         return false;

@@ -11,7 +11,15 @@
 
 #define HOUR_US UINT64_C(3600000000)
 
-enum { WEIGHT_MAX = 1000000, GAP_MAX = 1000, FACTOR_MAX = 1000000, PPM_MAX = 500000 };
+enum {
+    WEIGHT_MAX = 1000000,
+    GAP_MAX = 1000,
+    FACTOR_MAX = 1000000,
+    PPM_MAX = 500000,
+    RATE_MAX = 100000, /* calls a second */
+    VALUE_MAX = 1 << 20,
+    TIMES_MAX = 1000000,
+};
 
 /* What the options may be; the units' bounds hold where nothing is said here. */
 static const struct {
@@ -181,12 +189,61 @@ static int check_cluster(const struct scenario *s, struct buf *error)
     return err != OK ? err : check_options(s, error);
 }
 
+/* Values must fit where they have to go through. */
+static int check_values(const struct scenario *s, struct buf *error)
+{
+    static const enum scenario_option limits[] = {OPTION_MESSAGE_BYTES, OPTION_CALL_BYTES};
+    if (s->value.min > s->value.max || s->value.max > VALUE_MAX) {
+        return scenario_error(error, "value: sizes go from the least to the most, at most 1MiB");
+    }
+    for (uint32_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        if (s->value.max > s->options[limits[i]]) {
+            char has[SCENARIO_SHORT_MAX];
+            char most[SCENARIO_SHORT_MAX];
+            scenario_size_text(s->value.max, has);
+            scenario_size_text(s->options[limits[i]], most);
+            return scenario_error(error, "value: %s is above option %s, %s", has,
+                                  scenario_option_name(limits[i]), most);
+        }
+    }
+    return OK;
+}
+
+static int check_clients(const struct scenario *s, struct buf *error)
+{
+    const struct sim_span rate = {0, RATE_MAX};
+    int err = check_range("rate", s->rate, rate, error);
+    if (err == OK && s->rate != 0 && s->clients == 0) {
+        err = scenario_error(error, "rate: %u calls a second need a client at least", s->rate);
+    }
+    if (err == OK && s->reads_local && s->mix[SIM_OP_GET] == 0) {
+        err = scenario_error(error, "reads local: there are no gets in the mix");
+    }
+    if (err == OK && s->reads_local && s->clients == 0) {
+        err = scenario_error(error, "reads local: there are no clients");
+    }
+    return err != OK ? err : check_values(s, error);
+}
+
+static int check_expected(const struct scenario *s, struct buf *error)
+{
+    const struct sim_span gap = {0, GAP_MAX};
+    int err = check_range("expect gap", s->gap_elections, gap, error);
+    if (err == OK && s->expect_red && s->gap_elections != 0) {
+        err = scenario_error(error, "expect red: a run that is to be red cannot be expected to be "
+                                    "available as well");
+    }
+    if (err == OK && !s->expect_red && s->expect_property[0] != '\0') {
+        err = scenario_error(error, "expect: a property is for `expect red`");
+    }
+    return err;
+}
+
 static int check_workload(const struct scenario *s, struct buf *error)
 {
     const struct sim_span clients = {0, SIM_CLIENTS_MAX};
     const struct sim_span keys = {1, SIM_KEYS_MAX};
     const struct sim_span timeout = {1, HOUR_US};
-    const struct sim_span gap = {0, GAP_MAX};
     const struct sim_span percent = {0, 100};
     int err = check_range("clients", s->clients, clients, error);
     if (err == OK) {
@@ -202,7 +259,10 @@ static int check_workload(const struct scenario *s, struct buf *error)
         err = check_range("retry", s->retry_percent, percent, error);
     }
     if (err == OK) {
-        err = check_range("expect gap", s->gap_elections, gap, error);
+        err = check_clients(s, error);
+    }
+    if (err == OK) {
+        err = check_expected(s, error);
     }
     return err != OK ? err : check_mix(s, error);
 }
@@ -234,7 +294,9 @@ static bool takes_leader(uint32_t kind)
     case STEP_SLOW:
     case STEP_ISOLATE:
     case STEP_DISK_SLOW:
+    case STEP_DISK_DELAY:
     case STEP_DISK_HANG:
+    case STEP_DISK_LIE:
     case STEP_DISK_EIO:
     case STEP_DISK_ENOSPC:
     case STEP_CLOCK_JUMP:
@@ -247,7 +309,7 @@ static bool takes_leader(uint32_t kind)
 
 static bool takes_all(uint32_t kind)
 {
-    return takes_leader(kind) || kind == STEP_RESTART;
+    return takes_leader(kind) || kind == STEP_RESTART || kind == STEP_REJOIN;
 }
 
 static bool is_damage(uint32_t kind)
@@ -312,6 +374,10 @@ static int check_amounts(const struct sim_step *step, enum step_form form, struc
 {
     const struct sim_span time = {0, HOUR_US};
     int err = check_time("for", step->for_us, time, error);
+    if (err == OK && step->for_us != 0 && !scenario_step_lasts(step->kind) &&
+        !scenario_step_ends(step->kind)) {
+        err = scenario_error(error, "nothing ends this one, so `for` says nothing");
+    }
     if (err == OK && form == FORM_QUALITY) {
         err = check_span("delay", step->delay, error);
         if (err == OK) {
@@ -327,7 +393,7 @@ static int check_amounts(const struct sim_step *step, enum step_form form, struc
     if (form == FORM_DISK_FACTOR && (step->amount < 1 || step->amount > FACTOR_MAX)) {
         return scenario_error(error, "a factor is from 1, which ends it, to %d", FACTOR_MAX);
     }
-    if ((form == FORM_CLOCK_TIME || form == FORM_NODE_TURN) &&
+    if ((form == FORM_CLOCK_TIME || form == FORM_NODE_TURN || form == FORM_DISK_TIME) &&
         (step->amount < 0 || step->amount > (int64_t) HOUR_US)) {
         return scenario_error(error, "a time is from 0 to 3600s");
     }
@@ -341,9 +407,18 @@ static int check_amounts(const struct sim_step *step, enum step_form form, struc
 
 /* What the steps so far did, as far as it can be known without running them. */
 struct progress {
-    bool down[SIM_NODES_MAX + 1]; /* certainly */
+    uint64_t down_until_us[SIM_NODES_MAX + 1]; /* certainly; 0: up or unknown */
     bool saved[SIM_NODES_MAX + 1];
 };
+
+/* At the time of the step, or when its condition becomes true. */
+static bool is_down(const struct sim_step *step, const struct progress *g)
+{
+    if (step->when.kind != WHEN_TIME) {
+        return step->when.kind == WHEN_STOPS && step->when.node == step->a;
+    }
+    return step->at_us < g->down_until_us[step->a];
+}
 
 static int check_damage(const struct scenario *s, const struct sim_step *step,
                         const struct progress *g, struct buf *error)
@@ -351,7 +426,7 @@ static int check_damage(const struct scenario *s, const struct sim_step *step,
     if (!is_damage(step->kind)) {
         return OK;
     }
-    if (!g->down[step->a]) {
+    if (!is_down(step, g)) {
         return scenario_error(
             error,
             "node %u must be down there: a `power-loss %u` or `crash %u` comes before, "
@@ -372,14 +447,47 @@ static int check_damage(const struct scenario *s, const struct sim_step *step,
 static void progress_step(struct progress *g, const struct sim_step *step)
 {
     bool down = step->kind == STEP_POWER_LOSS || step->kind == STEP_CRASH;
+    uint64_t until = step->for_us == 0 ? UINT64_MAX : step->at_us + step->for_us;
+    if (step->when.kind != WHEN_TIME) {
+        return; /* it may never be */
+    }
     for (uint32_t i = 1; i <= SIM_NODES_MAX; i++) {
-        if ((down || step->kind == STEP_RESTART) && (step->a == i || step->a == SIM_NODE_ALL)) {
-            g->down[i] = down;
+        if (step->a != i && step->a != SIM_NODE_ALL) {
+            continue;
+        }
+        if (down && step->at_us < g->down_until_us[i]) { /* it was: the first end is the end */
+            g->down_until_us[i] = u64_min(g->down_until_us[i], until);
+        } else if (down || step->kind == STEP_RESTART) {
+            g->down_until_us[i] = down ? until : 0;
         }
     }
     if (step->kind == STEP_DISK_SAVE) {
         g->saved[step->a] = true;
     }
+}
+
+static int check_when(const struct scenario *s, const struct sim_step *step, struct buf *error)
+{
+    const struct sim_when *when = &step->when;
+    const struct sim_span after = {0, HOUR_US};
+    if (when->kind == WHEN_TIME) {
+        return OK;
+    }
+    if (scenario_when_operand(when->kind) == OPERAND_NODE &&
+        (when->node < 1 || when->node > s->nodes)) {
+        return scenario_error(error, "node %u is not there; nodes 1 to %u are", when->node,
+                              s->nodes);
+    }
+    if (scenario_when_operand(when->kind) == OPERAND_COUNT && when->count == 0) {
+        return scenario_error(error, "%s: a count is at least 1", scenario_when_words(when->kind));
+    }
+    if (when->times < 1 || when->times > TIMES_MAX) {
+        return scenario_error(error, "times: %u is outside of 1 to %d", when->times, TIMES_MAX);
+    }
+    if (when->kind == WHEN_WRITES && s->clients == 0) {
+        return scenario_error(error, "nobody writes: there are no clients");
+    }
+    return check_time("after", when->after_us, after, error);
 }
 
 static int check_step(const struct scenario *s, const struct sim_step *step,
@@ -400,6 +508,9 @@ static int check_step(const struct scenario *s, const struct sim_step *step,
         err = check_node(s, step, error);
     }
     if (err == OK) {
+        err = check_when(s, step, error);
+    }
+    if (err == OK) {
         err = check_amounts(step, form, error);
     }
     return err != OK ? err : check_damage(s, step, g, error);
@@ -418,8 +529,9 @@ static int check_steps(const struct scenario *s, struct buf *error)
     }
     for (uint32_t i = 0; i < s->steps_count && err == OK; i++) {
         const struct sim_step *step = &s->steps[i];
-        if (step->kind >= STEP_KINDS) {
-            err = scenario_error(error, "step %u: unknown kind %u", i, step->kind);
+        if (step->kind >= STEP_KINDS || step->when.kind >= WHEN_KINDS) {
+            err = scenario_error(error, "step %u: unknown kind %u, condition %u", i, step->kind,
+                                 step->when.kind);
             break;
         }
         if (i > 0 && step->at_us < s->steps[i - 1].at_us) {

@@ -35,11 +35,22 @@ enum step_form {
 /* The line begins with it; the words of FAMILY_NODE follow the time at once. */
 enum step_family { FAMILY_NODE, FAMILY_DISK, FAMILY_CLOCK };
 
+/* What follows the words of a condition: see SIM_WHEN_MAP. */
+enum when_operand { OPERAND_NONE, OPERAND_TIME, OPERAND_NODE, OPERAND_COUNT };
+
 enum option_unit { UNIT_TIME, UNIT_COUNT, UNIT_BYTES, UNIT_FLAG };
 
 const char *scenario_step_word(uint32_t kind);
 enum step_form scenario_step_form(uint32_t kind);
 enum step_family scenario_step_family(uint32_t kind);
+
+/* Does the step that ends one of this kind come by itself after `for`? And is `for` one of its
+ * operands, so that it always has one? */
+bool scenario_step_ends(uint8_t kind);
+bool scenario_step_lasts(uint8_t kind);
+
+const char *scenario_when_words(uint8_t kind);
+enum when_operand scenario_when_operand(uint8_t kind);
 
 const char *scenario_option_name(uint32_t option);
 enum option_unit scenario_option_unit(uint32_t option);
@@ -51,6 +62,7 @@ const char *scenario_call_name(uint32_t call); /* NULL: none */
 
 /* Numbers as text, the shortest that is exact. */
 void scenario_duration_text(uint64_t us, char out[SCENARIO_SHORT_MAX]);
+void scenario_size_text(uint64_t bytes, char out[SCENARIO_SHORT_MAX]);
 void scenario_option_text(uint32_t option, uint64_t value, char out[SCENARIO_SHORT_MAX]);
 void scenario_share_text(uint32_t permyriad, char out[SCENARIO_SHORT_MAX]);
 

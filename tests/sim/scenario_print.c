@@ -53,7 +53,7 @@ void scenario_duration_text(uint64_t us, char out[SCENARIO_SHORT_MAX])
     }
 }
 
-static void bytes_text(uint64_t bytes, char out[SCENARIO_SHORT_MAX])
+void scenario_size_text(uint64_t bytes, char out[SCENARIO_SHORT_MAX])
 {
     static const char *const suffixes[] = {"", "KiB", "MiB", "GiB"};
     uint32_t i = 0;
@@ -71,7 +71,7 @@ void scenario_option_text(uint32_t option, uint64_t value, char out[SCENARIO_SHO
         scenario_duration_text(value, out);
         return;
     case UNIT_BYTES:
-        bytes_text(value, out);
+        scenario_size_text(value, out);
         return;
     case UNIT_FLAG:
         (void) snprintf(out, SCENARIO_SHORT_MAX, "%s", value != 0 ? "on" : "off");
@@ -112,6 +112,13 @@ static void put_duration(struct printer *p, uint64_t us)
 {
     char text[SCENARIO_SHORT_MAX];
     scenario_duration_text(us, text);
+    put(p, text);
+}
+
+static void put_size(struct printer *p, uint64_t bytes)
+{
+    char text[SCENARIO_SHORT_MAX];
+    scenario_size_text(bytes, text);
     put(p, text);
 }
 
@@ -183,6 +190,10 @@ static void put_quality(struct printer *p, const struct sim_step *step)
     put_span(p, " delay", step->delay);
     put_share(p, " loss", step->loss_permyriad);
     put_share(p, " duplicate", step->duplicate_permyriad);
+    if (step->rate != 0) {
+        put(p, " rate ");
+        put_size(p, step->rate);
+    }
 }
 
 static void put_amount(struct printer *p, const struct sim_step *step, enum step_form form)
@@ -203,58 +214,85 @@ static void put_operands(struct printer *p, const struct sim_step *step, enum st
     switch (form) {
     case FORM_NONE:
     case FORM_DISK:
+    case FORM_DISK_FOR:
         break;
     case FORM_NODE:
-        put_node(p, step->a);
-        break;
     case FORM_NODE_FOR:
+        put(p, " ");
         put_node(p, step->a);
-        put_for(p, step);
         break;
     case FORM_NODE_TURN:
+        put(p, " ");
         put_node(p, step->a);
         put(p, " turn ");
         put_amount(p, step, form);
-        put_for(p, step);
         break;
     case FORM_LINK:
-        put_link(p, step);
-        break;
     case FORM_LINK_FOR:
+        put(p, " ");
         put_link(p, step);
-        put_for(p, step);
         break;
     case FORM_QUALITY:
+        put(p, " ");
         put_quality(p, step);
         break;
     case FORM_GROUPS:
+        put(p, " ");
         put_groups(p, step);
         break;
     case FORM_DISK_FACTOR:
     case FORM_DISK_TIME:
     case FORM_CLOCK_TIME:
     case FORM_CLOCK_PPM:
+        put(p, " ");
         put_amount(p, step, form);
         break;
-    case FORM_DISK_FOR:
-        put(p, "for ");
-        put_duration(p, step->for_us);
-        break;
     case FORM_DISK_CALL:
+        put(p, " ");
         put(p, scenario_call_name(step->what) == NULL ? "?" : scenario_call_name(step->what));
         break;
     case FORM_DISK_FILE:
+        put(p, " ");
         put(p, scenario_file_name(step->what) == NULL ? "?" : scenario_file_name(step->what));
         break;
     }
 }
 
+static void put_when(struct printer *p, const struct sim_step *step)
+{
+    const struct sim_when *when = &step->when;
+    if (when->kind == WHEN_TIME) {
+        put(p, "at ");
+        put_duration(p, step->at_us);
+        return;
+    }
+    put(p, "when ");
+    put(p, scenario_when_words(when->kind));
+    if (scenario_when_operand(when->kind) == OPERAND_NODE) {
+        put(p, " ");
+        put_node(p, when->node);
+    } else if (scenario_when_operand(when->kind) == OPERAND_COUNT) {
+        put(p, " ");
+        put_number(p, when->count);
+    }
+    if (step->at_us != 0) {
+        put(p, " from ");
+        put_duration(p, step->at_us);
+    }
+    if (when->after_us != 0) {
+        put(p, " after ");
+        put_duration(p, when->after_us);
+    }
+    if (when->times != 1) {
+        put(p, " times ");
+        put_number(p, when->times);
+    }
+}
+
 static void put_step(struct printer *p, const struct sim_step *step)
 {
-    enum step_form form = scenario_step_form(step->kind);
     enum step_family family = scenario_step_family(step->kind);
-    put(p, "at ");
-    put_duration(p, step->at_us);
+    put_when(p, step);
     put(p, " ");
     if (family != FAMILY_NODE) {
         put(p, family == FAMILY_DISK ? "disk " : "clock ");
@@ -262,10 +300,10 @@ static void put_step(struct printer *p, const struct sim_step *step)
         put(p, " ");
     }
     put(p, scenario_step_word(step->kind));
-    if (form != FORM_NONE && form != FORM_DISK) {
-        put(p, " ");
+    put_operands(p, step, scenario_step_form(step->kind));
+    if (scenario_step_lasts(step->kind) || (step->for_us != 0 && scenario_step_ends(step->kind))) {
+        put_for(p, step);
     }
-    put_operands(p, step, form);
 }
 
 void scenario_print_step(const struct sim_step *step, struct buf *out)
@@ -276,8 +314,37 @@ void scenario_print_step(const struct sim_step *step, struct buf *out)
 
 /* The rest. */
 
+enum { ABOUT_COLUMNS = 98 };
+
+/* Lines of whole words. */
+static void put_about(struct printer *p, const char *about)
+{
+    char line[SCENARIO_ABOUT_MAX];
+    while (*about != '\0') {
+        size_t size = strlen(about);
+        size_t next = size;
+        if (size > ABOUT_COLUMNS) {
+            size_t end = ABOUT_COLUMNS;
+            while (end > 0 && about[end] != ' ') {
+                end--;
+            }
+            if (end == 0) {
+                end = strcspn(about, " ");
+            }
+            size = end;
+            next = about[end] == '\0' ? end : end + 1;
+        }
+        (void) snprintf(line, sizeof line, "%.*s", (int) size, about);
+        put(p, "# ");
+        put(p, line);
+        put(p, "\n");
+        about += next;
+    }
+}
+
 static void put_head(struct printer *p, const struct scenario *s)
 {
+    put_about(p, s->about);
     put(p, "scenario 2\nengine ");
     put(p, s->engine == NULL ? "any" : engine_name(s->engine));
     put(p, "\nnodes ");
@@ -322,11 +389,23 @@ static void put_workload(struct printer *p, const struct scenario *s)
     put(p, " keys ");
     put_number(p, s->keys);
     put_span(p, " think", s->think);
+    if (s->rate != 0) {
+        put(p, " rate ");
+        put_number(p, s->rate);
+    }
+    if (s->value.min != 0 || s->value.max != 0) {
+        put(p, " value ");
+        put_size(p, s->value.min);
+        put(p, s->value.max != s->value.min ? ".." : "");
+    }
+    if (s->value.max != s->value.min) {
+        put_size(p, s->value.max);
+    }
     put(p, " timeout ");
     put_duration(p, s->timeout_us);
     put(p, " retry ");
     put_number(p, s->retry_percent);
-    put(p, "%\nmix");
+    put(p, s->reads_local ? "% reads local\nmix" : "%\nmix");
     for (uint32_t i = 0; i < SIM_OPS; i++) {
         if (s->mix[i] != 0) {
             put(p, " ");
@@ -356,8 +435,14 @@ int scenario_print(const struct scenario *s, struct buf *out)
         put(&p, "\n");
     }
     if (s->gap_elections != 0) {
-        put(&p, "expect gap ");
+        put(&p, "expect available within ");
         put_number(&p, s->gap_elections);
+        put(&p, " election-timeouts\n");
+    }
+    if (s->expect_red) {
+        put(&p, "expect red");
+        put(&p, s->expect_property[0] != '\0' ? " " : "");
+        put(&p, s->expect_property);
         put(&p, "\n");
     }
     return p.err;

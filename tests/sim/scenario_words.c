@@ -9,7 +9,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WORD_SHOWN_MAX = 40 };
+enum { WORD_SHOWN_MAX = 40, TIMES_MAX = 1000000, TIMES_DIGITS = 6 };
+
+/* So that so many of the longest ones are no overflow. */
+#define ELECTION_MAX_US (UINT64_MAX / TIMES_MAX / 4)
 
 /* Errors. */
 
@@ -64,6 +67,11 @@ int words_next(struct words *w, const char *what, struct bytes *ret_word)
 bool words_more(const struct words *w)
 {
     return w->at < w->count;
+}
+
+bool words_peek(const struct words *w, const char *text)
+{
+    return w->at < w->count && word_is(w->words[w->at], text);
 }
 
 int words_keyword(struct words *w, const char *text)
@@ -154,12 +162,73 @@ bool word_duration(struct bytes word, uint64_t *ret_us)
     return word_suffix(word, units, ret_us);
 }
 
-const char *const words_duration_shape = "a duration such as 250us, 50ms, 1.5s or 0, in whole "
-                                         "microseconds";
+const char *const words_duration_shape = "a duration such as 250us, 50ms, 1.5s, 0 or 2 "
+                                         "election-timeouts, in whole microseconds";
+
+static bool is_elections(struct bytes word)
+{
+    return word_is(word, "election-timeouts") || word_is(word, "election-timeout") ||
+           word_is(word, "elections");
+}
+
+bool words_peek_elections(const struct words *w)
+{
+    uint8_t first = w->at < w->count ? w->words[w->at].data[0] : 0;
+    return w->at + 1 < w->count && first >= '0' && first <= '9' &&
+           is_elections(w->words[w->at + 1]);
+}
+
+/* Digits, maybe with a point in them, times unit, rounded down. */
+static bool word_times(struct bytes word, uint64_t unit, uint64_t *ret_number)
+{
+    uint64_t whole = 0;
+    uint64_t number = 0;
+    uint64_t places = 1;
+    if (!word_digits(&word, &whole)) {
+        return false;
+    }
+    if (word.size > 0 && word.data[0] == '.') {
+        struct bytes fraction = bytes_of(word.data + 1, word.size - 1);
+        size_t size = fraction.size;
+        if (size > TIMES_DIGITS || !word_digits(&fraction, &number)) {
+            return false;
+        }
+        for (size_t i = fraction.size; i < size; i++) {
+            places *= 10;
+        }
+        word = fraction;
+    }
+    if (word.size > 0 || whole > TIMES_MAX) {
+        return false;
+    }
+    *ret_number = whole * unit + number * unit / places;
+    return true;
+}
+
+static int words_elections(struct words *w, uint64_t *ret_us)
+{
+    struct bytes word = w->words[w->at];
+    if (w->election_us == 0) {
+        return words_bad_word(w, w->words[w->at + 1], "the election time-out itself is a time");
+    }
+    if (w->election_us > ELECTION_MAX_US) {
+        return words_bad_word(w, w->words[w->at + 1], "option election is too long for this");
+    }
+    w->at += 2;
+    return word_times(word, w->election_us, ret_us)
+               ? OK
+               : words_bad_word(w, word,
+                                "a number of election time-outs such as 2 or 1.5, at most %d with "
+                                "%d digits behind the point, is expected",
+                                TIMES_MAX, TIMES_DIGITS);
+}
 
 int words_duration(struct words *w, uint64_t *ret_us)
 {
     struct bytes word;
+    if (words_peek_elections(w)) {
+        return words_elections(w, ret_us);
+    }
     int err = words_next(w, "a duration such as 50ms", &word);
     if (err == OK && !word_duration(word, ret_us)) {
         err = words_bad_word(w, word, "%s is expected", words_duration_shape);
@@ -167,28 +236,85 @@ int words_duration(struct words *w, uint64_t *ret_us)
     return err;
 }
 
+static const struct word_suffix sizes[] = {
+    {"", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0}};
+
+static bool word_size(struct bytes word, uint64_t *ret_bytes)
+{
+    return word_suffix(word, sizes, ret_bytes);
+}
+
+int words_size(struct words *w, uint64_t *ret_bytes)
+{
+    struct bytes word;
+    int err = words_next(w, "a size such as 64KiB", &word);
+    if (err == OK && !word_size(word, ret_bytes)) {
+        err = words_bad_word(w, word, "a size such as 65536, 64KiB or 1MiB is expected");
+    }
+    return err;
+}
+
+/* Where `text` is inside of the word, not at its ends; word.size: nowhere. */
+static size_t find(struct bytes word, const char *text)
+{
+    size_t size = strlen(text);
+    for (size_t i = 1; i + size < word.size; i++) {
+        if (memcmp(word.data + i, text, size) == 0) {
+            return i;
+        }
+    }
+    return word.size;
+}
+
+/* `A..B`, `A+-B` or `A`. */
+static bool word_span(struct bytes word, bool (*parse)(struct bytes word, uint64_t *ret),
+                      struct sim_span *ret_span)
+{
+    static const char *const separators[] = {"..", "+-"};
+    for (uint32_t i = 0; i < 2; i++) {
+        size_t at = find(word, separators[i]);
+        if (at == word.size) {
+            continue;
+        }
+        uint64_t a = 0;
+        uint64_t b = 0;
+        if (!parse(bytes_of(word.data, at), &a) ||
+            !parse(bytes_of(word.data + at + 2, word.size - at - 2), &b)) {
+            return false;
+        }
+        if (i == 1 && (b > a || a > UINT64_MAX - b)) {
+            return false;
+        }
+        *ret_span = i == 0 ? (struct sim_span){a, b} : (struct sim_span){a - b, a + b};
+        return true;
+    }
+    uint64_t one = 0;
+    if (!parse(word, &one)) {
+        return false;
+    }
+    *ret_span = (struct sim_span){one, one};
+    return true;
+}
+
 int words_span(struct words *w, struct sim_span *ret_span)
 {
     struct bytes word;
     int err = words_next(w, "a span such as 1ms..3ms", &word);
-    if (err != OK) {
-        return err;
+    if (err == OK && !word_span(word, word_duration, ret_span)) {
+        err = words_bad_word(w, word,
+                             "a span such as 1ms..3ms, 0..1.5s, 2ms or 20ms+-10ms is expected");
     }
-    struct bytes first = word;
-    struct bytes second = word;
-    for (size_t i = 0; i + 2 < word.size; i++) {
-        if (word.data[i] == '.' && word.data[i + 1] == '.') {
-            first = bytes_of(word.data, i);
-            second = bytes_of(word.data + i + 2, word.size - i - 2);
-            break;
-        }
+    return err;
+}
+
+int words_sizes(struct words *w, struct sim_span *ret_span)
+{
+    struct bytes word;
+    int err = words_next(w, "a size such as 256", &word);
+    if (err == OK && !word_span(word, word_size, ret_span)) {
+        err = words_bad_word(w, word, "sizes such as 256, 16..4096 or 1KiB are expected");
     }
-    struct sim_span span;
-    if (!word_duration(first, &span.min) || !word_duration(second, &span.max)) {
-        return words_bad_word(w, word, "a span such as 1ms..3ms, 0..1.5s or 2ms is expected");
-    }
-    *ret_span = span;
-    return OK;
+    return err;
 }
 
 int words_number(struct words *w, uint64_t max, uint64_t *ret_number)

@@ -19,6 +19,8 @@ struct words {
     uint32_t at;         /* the next word */
     uint64_t lines_seen; /* bitmaps: things that may be said once */
     uint64_t options_seen;
+    uint32_t expects_seen;
+    uint64_t election_us; /* what an election time-out is in durations; 0: none may be said */
 };
 
 /* Splits at blanks; `#` begins a comment. All below: errors are ERR_INVALID, with the line given.
@@ -32,13 +34,18 @@ MUST_USE int words_bad_word(struct words *w, struct bytes word, const char *form
     __attribute__((format(printf, 3, 4)));
 
 bool words_more(const struct words *w);
+bool words_peek(const struct words *w, const char *text); /* is it the next one? */
+/* Are the next two a duration such as `1.5 election-timeouts`? */
+bool words_peek_elections(const struct words *w);
 /* `what` is expected there, for the error. */
 MUST_USE int words_next(struct words *w, const char *what, struct bytes *ret_word);
 MUST_USE int words_keyword(struct words *w, const char *text);
 
 extern const char *const words_duration_shape;
-MUST_USE int words_duration(struct words *w, uint64_t *ret_us);
-MUST_USE int words_span(struct words *w, struct sim_span *ret_span);
+MUST_USE int words_duration(struct words *w, uint64_t *ret_us); /* `50ms`, `2 election-timeouts` */
+MUST_USE int words_span(struct words *w, struct sim_span *ret_span);  /* of times */
+MUST_USE int words_sizes(struct words *w, struct sim_span *ret_span); /* `256`, `16..4KiB` */
+MUST_USE int words_size(struct words *w, uint64_t *ret_bytes);
 MUST_USE int words_number(struct words *w, uint64_t max, uint64_t *ret_number);
 MUST_USE int words_u32(struct words *w, uint32_t max, uint32_t *ret_number);
 MUST_USE int words_share(struct words *w, uint32_t *ret_permyriad); /* `0.05%` */
@@ -62,5 +69,11 @@ struct word_suffix {
     uint64_t unit;
 };
 bool word_suffix(struct bytes word, const struct word_suffix *suffixes, uint64_t *ret_number);
+
+/* scenario_parse_step.c: the lines that begin with `at` and `when`. */
+MUST_USE int words_parse_at(struct words *w);
+MUST_USE int words_parse_when(struct words *w);
+/* A node, `leader` or `all`. */
+MUST_USE int words_node(struct words *w, uint32_t *ret_node);
 
 #endif

@@ -224,7 +224,8 @@ static void start(struct sim *sim)
     rng_init(&sim->network_rng, s->seed ^ UINT64_C(0x6e6574));
     rng_init(&sim->fault_rng, s->seed ^ UINT64_C(0x6661756c74));
     arena_init(&sim->arena, 1 << 14, SIZE_MAX / 4);
-    buf_init(&sim->text, 1 << 20);
+    buf_init(&sim->text, 4 << 20);
+    buf_init(&sim->head, SIZE_MAX / 4);
     map_init(&sim->seen, SEEN_MAX);
     sim->history = sim->hooks->history;
     if (sim->history == NULL) {
@@ -258,6 +259,7 @@ static void release(struct sim *sim)
     map_release(&sim->seen);
     arena_release(&sim->arena);
     buf_release(&sim->text);
+    buf_release(&sim->head);
     observer_free(sim->observer);
     if (sim->history_owned) {
         history_free(sim->history);

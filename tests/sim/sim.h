@@ -21,6 +21,7 @@
 #define SIM_COUNT_MAP(X)                                                                           \
     X(EVENTS, "events")                                                                            \
     X(MESSAGES, "messages sent")                                                                   \
+    X(BYTES, "bytes sent") /* as frames of net/frame.h, also when messages travel as objects */    \
     X(DROPPED, "dropped by loss")                                                                  \
     X(CUT_OFF, "dropped by a cut")                                                                 \
     X(DUPLICATED, "duplicated")                                                                    \
@@ -62,6 +63,8 @@
     X(RETRIES, "retries through another node")                                                     \
     X(ABANDONED, "calls abandoned by their client")                                                \
     X(UNDECIDED, "histories that took the checker too long")                                       \
+    X(LOG_SYNCS, "log writes made durable") /* groups: one sync each */                            \
+    X(STATE_SYNCS, "state writes made durable")                                                    \
     X(FLUSHES, "state flushes")                                                                    \
     X(TRIMS, "log trims")                                                                          \
     X(LOADS, "entries read back from disk")                                                        \
@@ -89,6 +92,7 @@ struct sim_result {
                            faults */
     uint64_t settle_us; /* how long the end took */
     uint64_t counts[SIM_COUNTS];
+    uint64_t counts_faults[SIM_COUNTS]; /* the same, from the start to the end of the faults */
     uint64_t marks[MARKS];
 };
 

@@ -64,6 +64,8 @@ static void link_step(struct sim *sim, const struct sim_step *step, uint32_t fro
         link->delay = step->delay;
         link->loss_permyriad = step->loss_permyriad;
         link->duplicate_permyriad = step->duplicate_permyriad;
+        link->rate = step->rate;
+        link->free_us = 0;
         break;
     }
 }

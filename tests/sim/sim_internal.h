@@ -105,10 +105,12 @@ struct node {
 
 struct link {
     bool cut;
-    bool quality; /* the three below are set */
+    bool quality; /* the four below are set */
     struct sim_span delay;
     uint32_t loss_permyriad;
     uint32_t duplicate_permyriad;
+    uint64_t rate;    /* bytes a second; 0: any */
+    uint64_t free_us; /* until then it is busy with what was sent before; 0: it is not */
     uint64_t clogged_until_us;
     uint64_t arrival_us; /* latest one planned, to count what overtakes */
     uint64_t greeted;    /* life of `to` << 32 | life of `from` that shook hands last */
@@ -184,6 +186,7 @@ struct sim {
     struct rng fault_rng;
     struct arena arena;
     struct buf text; /* scratch of clients */
+    struct buf head; /* and of messages */
 
     struct client clients[SIM_CLIENTS_MAX];
     struct history *history;

@@ -131,6 +131,9 @@ static void log_done(struct sim *sim, struct node *n)
         sim_node_fatal(sim, n, err, "a log write");
         return;
     }
+    if (list_entry(list_first(&n->log_group), struct job, node)->write != NULL) {
+        sim_count(sim, COUNT_LOG_SYNCS);
+    }
     LIST_FOR_EACH(&n->log_group, node) {
         struct job *job = list_entry(node, struct job, node);
         if (job->write != NULL) {
@@ -185,6 +188,7 @@ static void state_done(struct sim *sim, struct node *n)
     struct mvcc_flush *flush = n->flush;
     n->flush = NULL;
     sim_count(sim, COUNT_FLUSHES);
+    sim_count(sim, COUNT_STATE_SYNCS);
     sim_node_enter(sim, n);
     replica_state_flushed(n->replica, flush, OK);
     sim_node_leave(sim, n);

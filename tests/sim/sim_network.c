@@ -10,10 +10,14 @@
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "net/frame.h"
 #include "proto/wire_peer.h"
 #include "tests/sim/sim_internal.h"
 
 enum { STRAYS_ONE_IN = 5000 };
+
+/* As peer_queue_bytes_max of a node's configuration has it. */
+#define QUEUE_BYTES_MAX (UINT64_C(64) << 20)
 
 void sim_flight_free(struct flight *flight)
 {
@@ -25,15 +29,21 @@ void sim_flight_free(struct flight *flight)
     free(flight);
 }
 
-static struct blob *encode(const struct message *m, const struct envelope *envelope)
+/* The head of the message into sim->head; returns the size of its frame. */
+static uint64_t encode_head(struct sim *sim, const struct message *m,
+                            const struct envelope *envelope)
 {
-    struct buf head;
-    buf_init(&head, SIZE_MAX / 4);
-    int err = wire_peer_encode(m, envelope, &head);
+    buf_clear(&sim->head);
+    int err = wire_peer_encode(m, envelope, &sim->head);
     ASSERT(err == OK);
-    struct blob *body = blob_new(head.size + m->bytes);
-    memcpy(body->data, head.data, head.size);
-    size_t at = head.size;
+    return FRAME_HEADER_SIZE + sim->head.size + m->bytes;
+}
+
+static struct blob *encode(const struct buf *head, const struct message *m)
+{
+    struct blob *body = blob_new(head->size + m->bytes);
+    memcpy(body->data, head->data, head->size);
+    size_t at = head->size;
     for (uint32_t i = 0; i < m->entries_count; i++) {
         struct bytes bytes = m->entries[i].value->bytes;
         if (bytes.size > 0) {
@@ -42,7 +52,6 @@ static struct blob *encode(const struct message *m, const struct envelope *envel
         at += bytes.size;
     }
     ASSERT(at == body->size);
-    buf_release(&head);
     return body;
 }
 
@@ -51,12 +60,28 @@ static uint64_t draw(struct rng *rng, struct sim_span span)
     return rng_between(rng, span.min, span.max);
 }
 
+/* A link of so many bytes a second is busy with each message in turn. False: more wait than a
+ * node keeps for a peer, and this one is dropped. */
+static bool take_turn(struct sim *sim, struct link *link, uint64_t bytes)
+{
+    if (!link->quality || link->rate == 0) {
+        link->free_us = 0;
+        return true;
+    }
+    uint64_t begin = u64_max(link->free_us, sim->now_us);
+    if ((begin - sim->now_us) / 1000000 * link->rate > QUEUE_BYTES_MAX) {
+        return false;
+    }
+    link->free_us = begin + (bytes * 1000000 + link->rate - 1) / link->rate;
+    return true;
+}
+
 /* Plans the arrival of one copy; `flight` is taken. Returns when. */
 static uint64_t deliver_later(struct sim *sim, struct link *link, uint32_t to,
                               struct flight *flight)
 {
     uint64_t delay = draw(&sim->network_rng, link->quality ? link->delay : sim->scenario->delay);
-    uint64_t at = sim->now_us + delay;
+    uint64_t at = u64_max(sim->now_us, link->free_us) + delay;
     if (link->clogged_until_us > sim->now_us) {
         at = link->clogged_until_us + delay;
         sim_count(sim, COUNT_CLOGGED);
@@ -76,7 +101,8 @@ static struct flight *flight_new(struct sim *sim, const struct message *m,
     struct flight *flight = xcalloc(1, sizeof *flight);
     flight->envelope = *envelope;
     if (sim->scenario->options[OPTION_WIRE] != 0) {
-        flight->wire = encode(m, envelope);
+        ERR_IGNORE((int) encode_head(sim, m, envelope)); /* a stray has an envelope of its own */
+        flight->wire = encode(&sim->head, m);
     } else {
         flight->message = message_copy(m);
     }
@@ -97,14 +123,18 @@ void sim_network_post(struct sim *sim, struct node *n, struct message *m)
     uint32_t loss = link->quality ? link->loss_permyriad : sim->scenario->loss_permyriad;
     uint32_t twice = link->quality ? link->duplicate_permyriad : sim->scenario->duplicate_permyriad;
     uint64_t at = 0;
+    const struct envelope envelope = replica_envelope(n->replica, m->to);
+    uint64_t bytes = encode_head(sim, m, &envelope);
     sim_count(sim, COUNT_MESSAGES);
+    sim->result->counts[COUNT_BYTES] += bytes;
     observer_send(sim->observer, n->id, m);
     if (link->cut) {
         sim_count(sim, COUNT_CUT_OFF);
+    } else if (!take_turn(sim, link, bytes)) {
+        sim_count(sim, COUNT_DROPPED);
     } else if (loss != 0 && rng_chance(&sim->network_rng, loss, 10000)) {
         sim_count(sim, COUNT_DROPPED);
     } else {
-        const struct envelope envelope = replica_envelope(n->replica, m->to);
         if (twice != 0 && rng_chance(&sim->network_rng, twice, 10000)) {
             sim_count(sim, COUNT_DUPLICATED);
             ERR_IGNORE((int) deliver_later(sim, link, m->to, flight_new(sim, m, &envelope)));

@@ -30,8 +30,10 @@ static bool steps_equal(const struct sim_step *a, const struct sim_step *b)
            a->a == b->a && a->b == b->b && a->for_us == b->for_us && a->amount == b->amount &&
            a->delay.min == b->delay.min && a->delay.max == b->delay.max &&
            a->loss_permyriad == b->loss_permyriad &&
-           a->duplicate_permyriad == b->duplicate_permyriad &&
-           memcmp(a->group, b->group, sizeof a->group) == 0;
+           a->duplicate_permyriad == b->duplicate_permyriad && a->rate == b->rate &&
+           a->when.kind == b->when.kind && a->when.node == b->when.node &&
+           a->when.count == b->when.count && a->when.after_us == b->when.after_us &&
+           a->when.times == b->when.times && memcmp(a->group, b->group, sizeof a->group) == 0;
 }
 
 static bool spans_equal(struct sim_span a, struct sim_span b)
@@ -41,18 +43,21 @@ static bool spans_equal(struct sim_span a, struct sim_span b)
 
 static bool scenarios_equal(const struct scenario *a, const struct scenario *b)
 {
-    bool equal = a->engine == b->engine && a->nodes == b->nodes && a->seed == b->seed &&
-                 a->length_us == b->length_us && a->mode == b->mode && a->clients == b->clients &&
-                 a->keys == b->keys && spans_equal(a->think, b->think) &&
-                 a->timeout_us == b->timeout_us && a->retry_percent == b->retry_percent &&
-                 spans_equal(a->delay, b->delay) && a->loss_permyriad == b->loss_permyriad &&
-                 a->duplicate_permyriad == b->duplicate_permyriad &&
-                 spans_equal(a->log_disk, b->log_disk) &&
-                 spans_equal(a->state_disk, b->state_disk) && spans_equal(a->reads, b->reads) &&
-                 a->gap_elections == b->gap_elections && a->steps_count == b->steps_count &&
-                 memcmp(a->core, b->core, sizeof a->core) == 0 &&
-                 memcmp(a->options, b->options, sizeof a->options) == 0 &&
-                 memcmp(a->mix, b->mix, sizeof a->mix) == 0;
+    bool equal =
+        a->engine == b->engine && a->nodes == b->nodes && a->seed == b->seed &&
+        a->length_us == b->length_us && a->mode == b->mode && a->clients == b->clients &&
+        a->keys == b->keys && spans_equal(a->think, b->think) && a->timeout_us == b->timeout_us &&
+        a->retry_percent == b->retry_percent && spans_equal(a->delay, b->delay) &&
+        a->loss_permyriad == b->loss_permyriad &&
+        a->duplicate_permyriad == b->duplicate_permyriad && spans_equal(a->log_disk, b->log_disk) &&
+        spans_equal(a->state_disk, b->state_disk) && spans_equal(a->reads, b->reads) &&
+        a->rate == b->rate && spans_equal(a->value, b->value) && a->reads_local == b->reads_local &&
+        strcmp(a->about, b->about) == 0 && a->expect_red == b->expect_red &&
+        strcmp(a->expect_property, b->expect_property) == 0 &&
+        a->gap_elections == b->gap_elections && a->steps_count == b->steps_count &&
+        memcmp(a->core, b->core, sizeof a->core) == 0 &&
+        memcmp(a->options, b->options, sizeof a->options) == 0 &&
+        memcmp(a->mix, b->mix, sizeof a->mix) == 0;
     for (uint32_t i = 0; equal && i < a->steps_count; i++) {
         equal = steps_equal(&a->steps[i], &b->steps[i]);
     }
@@ -102,9 +107,30 @@ static void any_groups(struct rng *rng, struct sim_step *step)
     }
 }
 
+static struct sim_when any_when(struct rng *rng)
+{
+    struct sim_when when = {.kind = (uint8_t) rng_below(rng, WHEN_KINDS)};
+    if (when.kind == WHEN_TIME) {
+        return when;
+    }
+    if (scenario_when_operand(when.kind) == OPERAND_NODE) {
+        when.node = (uint32_t) rng_between(rng, 1, SIM_NODES_MAX);
+    } else if (scenario_when_operand(when.kind) == OPERAND_COUNT) {
+        when.count = any_number(rng, UINT64_MAX);
+    }
+    when.after_us = rng_chance(rng, 1, 2) ? 0 : any_number(rng, UINT64_MAX);
+    when.times = rng_chance(rng, 1, 2) ? 1 : (uint32_t) any_number(rng, UINT32_MAX);
+    return when;
+}
+
 static struct sim_step any_step(struct rng *rng, uint32_t kind)
 {
-    struct sim_step step = {.at_us = any_number(rng, UINT64_MAX), .kind = (uint8_t) kind};
+    struct sim_step step = {.at_us = any_number(rng, UINT64_MAX),
+                            .when = any_when(rng),
+                            .kind = (uint8_t) kind};
+    if (scenario_step_ends(step.kind) && rng_chance(rng, 1, 2)) {
+        step.for_us = any_number(rng, UINT64_MAX);
+    }
     switch (scenario_step_form(kind)) {
     case FORM_NONE:
         return step;
@@ -115,6 +141,7 @@ static struct sim_step any_step(struct rng *rng, uint32_t kind)
         step.delay = any_span(rng);
         step.loss_permyriad = (uint32_t) rng_below(rng, 10001);
         step.duplicate_permyriad = (uint32_t) rng_below(rng, 10001);
+        step.rate = rng_chance(rng, 1, 2) ? 0 : any_number(rng, UINT64_MAX);
         step.both = rng_chance(rng, 1, 2);
         step.a = (uint32_t) rng_between(rng, 1, SIM_NODES_MAX);
         step.b = (uint32_t) rng_between(rng, 1, SIM_NODES_MAX);
@@ -158,6 +185,28 @@ static struct sim_step any_step(struct rng *rng, uint32_t kind)
     return step;
 }
 
+/* Words of printable characters with one blank between them. */
+static void any_about(struct rng *rng, char about[SCENARIO_ABOUT_MAX])
+{
+    size_t size = (size_t) rng_below(rng, SCENARIO_ABOUT_MAX);
+    for (size_t i = 0; i < size; i++) {
+        bool blank = i > 0 && i + 1 < size && about[i - 1] != ' ' && rng_chance(rng, 1, 7);
+        about[i] = blank ? ' ' : (char) rng_between(rng, '!', '~');
+    }
+    about[size] = '\0';
+}
+
+static void any_expectation(struct rng *rng, struct scenario *s)
+{
+    s->expect_red = rng_chance(rng, 1, 3);
+    if (!s->expect_red) {
+        s->gap_elections = (uint32_t) any_number(rng, UINT32_MAX);
+    } else if (rng_chance(rng, 1, 2)) {
+        (void) snprintf(s->expect_property, sizeof s->expect_property, "%c%u",
+                        (char) rng_between(rng, 'A', 'Z'), (unsigned) rng_below(rng, 1000000));
+    }
+}
+
 /* Every field has any value that its text can hold; it need not make sense. */
 static void any_scenario(struct rng *rng, struct scenario *s)
 {
@@ -188,7 +237,11 @@ static void any_scenario(struct rng *rng, struct scenario *s)
     s->log_disk = any_span(rng);
     s->state_disk = any_span(rng);
     s->reads = any_span(rng);
-    s->gap_elections = (uint32_t) any_number(rng, UINT32_MAX);
+    s->rate = (uint32_t) any_number(rng, UINT32_MAX);
+    s->value = rng_chance(rng, 1, 3) ? (struct sim_span){0, 0} : any_span(rng);
+    s->reads_local = rng_chance(rng, 1, 3);
+    any_about(rng, s->about);
+    any_expectation(rng, s);
     for (uint64_t i = rng_below(rng, 40); i > 0; i--) {
         struct sim_step step = any_step(rng, (uint32_t) rng_below(rng, STEP_KINDS));
         scenario_add(s, &step);
@@ -323,6 +376,10 @@ static const char *const EXAMPLE = "# all there is\n"
                                    "at 5s clock all jump 5s\n"
                                    "at 5s power-loss 4\n"
                                    "at 5s disk 4 flip state\n"
+                                   "at 7s pause 1 1.5 election-timeouts\n"
+                                   "at 7s link 1->2 rate 1MiB for 2 elections\n"
+                                   "when no leader from 2s times 3 crash 2 3 for 1s\n"
+                                   "when leader changes after 50ms disk leader slow 200ms\n"
                                    "expect safe\n"
                                    "expect gap 4";
 
@@ -347,7 +404,10 @@ static void test_scenario_example_is_read_as_written(void **state)
     assert_true(spans_equal(s.log_disk, (struct sim_span){2000, 2000}));
     assert_true(spans_equal(s.state_disk, (struct sim_span){500, 5000}));
     assert_int_equal(s.gap_elections, 4);
-    assert_int_equal(s.steps_count, 13);
+    assert_int_equal(s.steps_count, 18);
+    assert_string_equal(s.about, "all there is");
+    assert_int_equal(s.steps[0].kind, STEP_DISK_DELAY); /* looked for from the start */
+    memmove(s.steps, s.steps + 1, 17 * sizeof s.steps[0]);
     assert_int_equal(s.steps[0].kind, STEP_POWER_LOSS);
     assert_int_equal(s.steps[0].a, SIM_NODE_LEADER);
     assert_int_equal(s.steps[1].kind, STEP_RESTART); /* behind the other of that time */
@@ -355,13 +415,23 @@ static void test_scenario_example_is_read_as_written(void **state)
     assert_int_equal(s.steps[2].group[4], 2);
     assert_int_equal(s.steps[2].group[5], 0);
     assert_true(s.steps[3].both);
-    assert_int_equal(s.steps[4].loss_permyriad, 500);
-    assert_int_equal(s.steps[5].kind, STEP_SLOW);
-    assert_int_equal(s.steps[5].amount, 5000);
-    assert_int_equal(s.steps[6].what, SIM_CALL_SYNC);
-    assert_int_equal(s.steps[7].kind, STEP_DISK_SLOW);
-    assert_int_equal(s.steps[8].amount, -200);
-    assert_int_equal(s.steps[12].kind, STEP_HEAL);
+    assert_int_equal(s.steps[4].when.kind, WHEN_NO_LEADER);
+    assert_int_equal(s.steps[4].when.times, 3);
+    assert_int_equal(s.steps[4].a, 2);
+    assert_int_equal(s.steps[5].a, 3);
+    assert_int_equal(s.steps[5].for_us, 1000000);
+    assert_int_equal(s.steps[6].loss_permyriad, 500);
+    assert_int_equal(s.steps[6].duplicate_permyriad, 5); /* as the network has it */
+    assert_int_equal(s.steps[7].kind, STEP_SLOW);
+    assert_int_equal(s.steps[7].amount, 5000);
+    assert_int_equal(s.steps[8].what, SIM_CALL_SYNC);
+    assert_int_equal(s.steps[9].kind, STEP_DISK_SLOW);
+    assert_int_equal(s.steps[10].amount, -200);
+    assert_int_equal(s.steps[14].kind, STEP_HEAL);
+    assert_int_equal(s.steps[15].for_us, 1500000);
+    assert_int_equal(s.steps[16].rate, 1 << 20);
+    assert_int_equal(s.steps[16].for_us, 2000000);
+    assert_true(spans_equal(s.steps[16].delay, (struct sim_span){100, 3000}));
     scenario_release(&s);
 }
 
@@ -375,67 +445,128 @@ static void test_scenario_parse_errors_name_line_and_word(void **state)
     } cases[] = {
         {"", "line 1: nothing is there; a scenario begins with `scenario 2`"},
         {"nodes 3", "line 1: `nodes`: the first line is `scenario 2`"},
-        {"scenario 2", "line 1: version 2 of the format is unknown; 1 is known"},
+        {"scenario 1", "line 1: version 1 of the format is unknown; 2 is known"},
         {"scenario 2\nnods 3",
-         "line 2: `nods`: unknown line; one of scenario, engine, nodes, seed, "
-         "length, mode, option, clients, mix, network, disk, at, expect"},
-        {"scenario 2\n\nengine zab", "line 3: `zab`: unknown engine; one of paxos, multipaxos, "
-                                     "raft, any"},
+         "line 2: `nods`: unknown line; one of scenario, engine, nodes, seed, length, mode, "
+         "option, clients, mix, network, disk, at, when, expect"},
+        {"scenario 2\n\nengine zab",
+         "line 3: `zab`: unknown engine; one of paxos, multipaxos, raft, any"},
         {"scenario 2\nnodes", "line 2: the line ends where a number is expected"},
         {"scenario 2\nnodes 9", "line 2: `9`: a whole number, at most 7, is expected"},
         {"scenario 2\nseed 18446744073709551616",
-         "line 2: `18446744073709551616`: a whole number, at "
-         "most 18446744073709551615, is expected"},
-        {"scenario 2\nnodes 3 4", "line 2: `4`: not expected here: the line is complete without "
-                                  "it"},
+         "line 2: `18446744073709551616`: a whole number, at most 18446744073709551615, is "
+         "expected"},
+        {"scenario 2\nnodes 3 4",
+         "line 2: `4`: not expected here: the line is complete without it"},
         {"scenario 2\nnodes 3\nnodes 3", "line 3: `nodes`: this line is there a second time"},
         {"scenario 2\noption wire on\noption wire on", "line 3: option wire is set a second time"},
-        {"scenario 2\nlength 20", "line 2: `20`: a duration such as 250us, 50ms, 1.5s or 0, in "
-                                  "whole microseconds is expected"},
-        {"scenario 2\nlength 0.5us", "line 2: `0.5us`: a duration such as 250us, 50ms, 1.5s or 0, "
-                                     "in whole microseconds is expected"},
-        {"scenario 2\nlength 99999999999999999999s", "line 2: `99999999999999999999s`: a duration "
-                                                     "such as 250us, 50ms, 1.5s or 0, in whole "
-                                                     "microseconds is expected"},
+        {"scenario 2\nlength 20",
+         "line 2: `20`: a duration such as 250us, 50ms, 1.5s, 0 or 2 election-timeouts, in "
+         "whole microseconds is expected"},
+        {"scenario 2\nlength 0.5us",
+         "line 2: `0.5us`: a duration such as 250us, 50ms, 1.5s, 0 or 2 election-timeouts, in "
+         "whole microseconds is expected"},
+        {"scenario 2\nlength 99999999999999999999s",
+         "line 2: `99999999999999999999s`: a duration such as 250us, 50ms, 1.5s, 0 or 2 "
+         "election-timeouts, in whole microseconds is expected"},
+        {"scenario 2\nlength 1000001 elections",
+         "line 2: `1000001`: a number of election time-outs such as 2 or 1.5, at most 1000000 "
+         "with 6 digits behind the point, is expected"},
+        {"scenario 2\nlength 1.0000001 elections",
+         "line 2: `1.0000001`: a number of election time-outs such as 2 or 1.5, at most "
+         "1000000 with 6 digits behind the point, is expected"},
+        {"scenario 2\noption election 2 elections",
+         "line 2: `elections`: the election time-out itself is a time"},
         {"scenario 2\nmode liveness", "line 2: the line ends where `core` is expected"},
         {"scenario 2\nmode liveness core 1 1", "line 2: `1`: nodes 1 to 7 are expected, each once"},
         {"scenario 2\noption wire maybe", "line 2: `maybe`: `on` or `off` is expected"},
-        {"scenario 2\noption log-memory 1KB", "line 2: `1KB`: a size such as 65536, 64KiB or 1MiB "
-                                              "is expected"},
-        {"scenario 2\nnetwork loss 101%", "line 2: `101%`: a share from 0% to 100% such as 0.05% "
-                                          "is expected"},
-        {"scenario 2\nnetwork delay 3ms..", "line 2: `3ms..`: a span such as 1ms..3ms, 0..1.5s or "
-                                            "2ms is expected"},
+        {"scenario 2\noption log-memory 1KB",
+         "line 2: `1KB`: a size such as 65536, 64KiB or 1MiB is expected"},
+        {"scenario 2\nnetwork loss 101%",
+         "line 2: `101%`: a share from 0% to 100% such as 0.05% is expected"},
+        {"scenario 2\nnetwork delay 3ms..",
+         "line 2: `3ms..`: a span such as 1ms..3ms, 0..1.5s, 2ms or 20ms+-10ms is expected"},
+        {"scenario 2\nnetwork delay 3ms+-4ms",
+         "line 2: `3ms+-4ms`: a span such as 1ms..3ms, 0..1.5s, 2ms or 20ms+-10ms is expected"},
+        {"scenario 2\nclients 3 speed 4",
+         "line 2: `speed`: unknown; one of keys, think, rate, value, timeout, retry, reads local"},
+        {"scenario 2\nclients 3 value 1kb",
+         "line 2: `1kb`: sizes such as 256, 16..4096 or 1KiB are expected"},
+        {"scenario 2\nclients 3 reads dirty", "line 2: `dirty`: `local` is expected here"},
         {"scenario 2\nmix put 3 get", "line 2: the line ends where a number is expected"},
-        {"scenario 2\nmix pet 3", "line 2: `pet`: unknown operation; one of put, get, cas, del, "
-                                  "append, txn, local, compact"},
+        {"scenario 2\nmix pet 3",
+         "line 2: `pet`: unknown operation; one of put, get, cas, del, append, txn, local, "
+         "compact"},
         {"scenario 2\nat 1s", "line 2: the line ends where a fault is expected"},
-        {"scenario 2\nat 1s craash 1", "line 2: `craash`: unknown fault; one of crash, kill, "
-                                       "restart, pause, slow, transfer, cut, join, clog, link, "
-                                       "isolate, partition, heal, disk, clock"},
-        {"scenario 2\nat 1s disk 1 crash", "line 2: `crash`: unknown fault of a disk; one of slow, "
-                                           "hang, eio, enospc, flip, lose, wipe, save, restore"},
-        {"scenario 2\nat 1s clock 1 hang", "line 2: `hang`: unknown fault of a clock; one of jump, "
-                                           "drift"},
+        {"scenario 2\nat 1s craash 1",
+         "line 2: `craash`: unknown fault; one of power-loss, crash, restart, pause, slow, "
+         "transfer, cut, join, clog, link, isolate, rejoin, partition, heal, disk, clock"},
+        {"scenario 2\nat 1s disk 1 crash",
+         "line 2: `crash`: unknown fault of a disk; one of slow, delay, hang, lie, eio, "
+         "enospc, flip, lose, wipe, save, restore"},
+        {"scenario 2\nat 1s clock 1 hang",
+         "line 2: `hang`: unknown fault of a clock; one of jump, drift"},
         {"scenario 2\nat 1s power-loss 8",
          "line 2: `8`: a node is expected: 1 to 7, leader or all"},
-        {"scenario 2\nat 1s cut 1-2", "line 2: `1-2`: a link is expected: 1->2, or 1<->2 for both "
-                                      "directions"},
-        {"scenario 2\nat 1s pause 1 3s", "line 2: `3s`: `for` is expected here"},
-        {"scenario 2\nat 1s disk 1 flip table", "line 2: `table`: unknown database; one of log, "
-                                                "state"},
-        {"scenario 2\nat 1s disk 1 eio read", "line 2: `read`: unknown call of the disk; one of "
-                                              "write, sync"},
-        {"scenario 2\nat 1s partition 1 | | 2", "line 2: `|`: groups of nodes are expected, each "
-                                                "node once: 1 2 | 3 4 5"},
-        {"scenario 2\nat 1s partition 1 |", "line 2: the line ends where a node of the partition "
-                                            "is expected"},
-        {"scenario 2\nat 1s clock 1 drift 5", "line 2: `5`: a drift in parts per million such as "
-                                              "-200ppm is expected"},
-        {"scenario 2\nexpect red", "line 2: `red`: unknown expectation; one of safe, gap"},
-        {"scenario 2\n\x01\xff", "line 2: `\?\?`: unknown line; one of scenario, engine, nodes, "
-                                 "seed, length, mode, option, clients, mix, network, disk, at, "
-                                 "expect"},
+        {"scenario 2\nat 1s power-loss 2 3 2", "line 2: `2`: each node is named once"},
+        {"scenario 2\nat 1s restart 1 for 2s",
+         "line 2: `for`: not expected here: the line is complete without it"},
+        {"scenario 2\nat 1s cut 1-2",
+         "line 2: `1-2`: a link is expected: 1->2, or 1<->2 for both directions"},
+        {"scenario 2\nat 1s link 1->2",
+         "line 2: the line ends where `delay`, `loss`, `duplicate` or `rate` is expected"},
+        {"scenario 2\nat 1s link 1->2 speed 3",
+         "line 2: `speed`: `delay`, `loss`, `duplicate` or `rate` is expected here"},
+        {"scenario 2\nat 1s link 1->2 loss 1% loss 2%", "line 2: `loss`: it is said a second time"},
+        {"scenario 2\nat 1s link 1->2 rate 0",
+         "line 2: `rate`: a rate is at least 1 byte a second; leave it out for any, or cut the "
+         "link"},
+        {"scenario 2\nat 1s pause 1",
+         "line 2: the line ends where a duration such as 50ms is expected"},
+        {"scenario 2\nat 1s pause 1 until 3s",
+         "line 2: `until`: a duration such as 250us, 50ms, 1.5s, 0 or 2 election-timeouts, in "
+         "whole microseconds is expected"},
+        {"scenario 2\nat 1s clog 1->2 3s", "line 2: `3s`: `for` is expected here"},
+        {"scenario 2\nat 1s disk 1 flip table",
+         "line 2: `table`: unknown database; one of log, state"},
+        {"scenario 2\nat 1s disk 1 slow fast",
+         "line 2: `fast`: a factor such as 100 or a duration such as 200ms is expected"},
+        {"scenario 2\nat 1s disk 1 eio read",
+         "line 2: `read`: unknown call of the disk; one of write, sync"},
+        {"scenario 2\nat 1s partition 1 | | 2",
+         "line 2: `|`: groups of nodes are expected, each node once: 1 2 | 3 4 5"},
+        {"scenario 2\nat 1s partition 1 |",
+         "line 2: the line ends where a node of the partition is expected"},
+        {"scenario 2\nat 1s clock 1 drift 5",
+         "line 2: `5`: a drift in parts per million such as -200ppm is expected"},
+        {"scenario 2\nwhen", "line 2: the line ends where a condition is expected"},
+        {"scenario 2\nwhen leader",
+         "line 2: `leader`: unknown condition; one of leader changes, leader is, no leader, "
+         "election starts, stops, commit, writes"},
+        {"scenario 2\nwhen leader is all heal",
+         "line 2: `all`: a node's number, 1 to 7, is expected"},
+        {"scenario 2\nwhen commit heal",
+         "line 2: `heal`: a whole number, at most 18446744073709551615, is expected"},
+        {"scenario 2\nwhen no leader after",
+         "line 2: the line ends where a duration such as 50ms is expected"},
+        {"scenario 2\nwhen no leader after 1s after 2s heal",
+         "line 2: `after`: it is said a second time"},
+        {"scenario 2\nwhen no leader times 3", "line 2: the line ends where a fault is expected"},
+        {"scenario 2\nexpect green",
+         "line 2: `green`: unknown expectation; one of safe, available, gap, red"},
+        {"scenario 2\nexpect red stale",
+         "line 2: `stale`: a property such as K1 is expected, or nothing for any"},
+        {"scenario 2\nexpect available for 3", "line 2: `for`: `within` is expected here"},
+        {"scenario 2\nexpect available within 3 s",
+         "line 2: `s`: `election-timeouts` is expected here"},
+        {"scenario 2\nexpect gap 4\nexpect gap 5",
+         "line 3: `gap`: an expectation of this kind is there already"},
+        {"scenario 2\nexpect safe\nexpect red",
+         "line 3: `red`: a run that is to be red cannot be expected to be safe or available as "
+         "well"},
+        {"scenario 2\n\x01\xff",
+         "line 2: `\?\?`: unknown line; one of scenario, engine, nodes, seed, length, mode, "
+         "option, clients, mix, network, disk, at, when, expect"},
     };
     for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
         struct scenario s;
@@ -494,6 +625,33 @@ static void test_scenario_check_refuses_what_is_impossible(void **state)
          "before, and no restart in between"},
         {"at 1s crash 2\nat 1s disk 2 restore", "`at 1s disk 2 restore`: there is nothing to put "
                                                 "back: `disk 2 save` comes before"},
+        {"at 1s crash 2 for 1s\nat 3s disk 2 wipe",
+         "`at 3s disk 2 wipe`: node 2 must be down there: a `power-loss 2` or `crash 2` comes "
+         "before, and no restart in between"},
+        {"when stops 3 disk 2 wipe",
+         "`when stops 3 disk 2 wipe`: node 2 must be down there: a `power-loss 2` or `crash 2` "
+         "comes before, and no restart in between"},
+        {"clients 0 rate 200", "rate: 200 calls a second need a client at least"},
+        {"clients 3 rate 200000", "rate: 200000 is outside of 0 to 100000"},
+        {"clients 3 value 10..9", "value: sizes go from the least to the most, at most 1MiB"},
+        {"clients 3 value 2MiB", "value: sizes go from the least to the most, at most 1MiB"},
+        {"option message-bytes 1000\nclients 3 value 1001",
+         "value: 1001 is above option message-bytes, 1000"},
+        {"clients 3 reads local\nmix put 1", "reads local: there are no gets in the mix"},
+        {"expect gap 1001", "expect gap: 1001 is outside of 0 to 1000"},
+        {"when leader is 6 heal", "`when leader is 6 heal`: node 6 is not there; nodes 1 to 5 are"},
+        {"when stops 7 heal", "`when stops 7 heal`: node 7 is not there; nodes 1 to 5 are"},
+        {"when commit 0 heal", "`when commit 0 heal`: commit: a count is at least 1"},
+        {"when no leader times 0 heal",
+         "`when no leader times 0 heal`: times: 0 is outside of 1 to 1000000"},
+        {"when no leader after 3601s heal",
+         "`when no leader after 3601s heal`: after: 3601s is outside of 0 to 3600s"},
+        {"when no leader from 21s heal",
+         "`when no leader from 21s heal`: it is behind the end, length 20s"},
+        {"clients 0\nwhen writes 1 heal",
+         "`when writes 1 heal`: nobody writes: there are no clients"},
+        {"at 1s rejoin leader", "`at 1s rejoin leader`: this one takes a node's number, 1 to 5"},
+        {"at 1s disk 2 delay 3601s", "`at 1s disk 2 delay 3601s`: a time is from 0 to 3600s"},
         {"mode liveness core 1 2 3\nat 1s power-loss all\nat 1s disk 2 lose state",
          "`at 1s disk 2 lose state`: node 2 is of the core, which must not lose its disk"},
     };
@@ -527,6 +685,9 @@ static void test_scenario_damage_of_a_node_that_is_down_is_possible(void **state
                             "at 2s power-loss all\n"
                             "at 2s disk 2 restore\n"
                             "at 2s restart all\n"
+                            "at 10s crash 2 for 1s\n"
+                            "at 10500ms disk 2 flip log\n"
+                            "when stops 2 from 12s disk 2 flip state\n"
                             "at 20s crash 2\n"
                             "at 20s disk 2 wipe\n"),
                   &s);
@@ -636,6 +797,150 @@ static void test_scenario_parse_survives_any_bytes(void **state)
     guard_release(&guard);
 }
 
+/* Wherever in the file the option is, steps are told by it. */
+static void test_scenario_election_timeouts_are_those_of_the_option(void **state)
+{
+    (void) state;
+    struct scenario s;
+    assert_parses(bytes_str("scenario 2\n"
+                            "at 3 election-timeouts pause leader 1.5 election-timeouts\n"
+                            "at 2 elections pause 1 2 election-timeouts\n"
+                            "when writes 5 from 1 election-timeout after 0.25 elections heal\n"
+                            "option heartbeat 0.1 elections\n"
+                            "option election 300ms\n"),
+                  &s);
+    assert_int_equal(s.options[OPTION_HEARTBEAT], 30000);
+    assert_int_equal(s.steps_count, 3);
+    assert_int_equal(s.steps[0].at_us, 300000);
+    assert_int_equal(s.steps[0].when.after_us, 75000);
+    assert_int_equal(s.steps[1].at_us, 600000);
+    assert_int_equal(s.steps[1].a, 1);
+    assert_int_equal(s.steps[1].for_us, 600000);
+    assert_int_equal(s.steps[2].at_us, 900000);
+    assert_int_equal(s.steps[2].for_us, 450000);
+    scenario_release(&s);
+}
+
+/* Every way to write a line that can be written in more than one. */
+static void test_scenario_short_forms_are_the_long_ones(void **state)
+{
+    (void) state;
+    static const struct {
+        const char *text;
+        const char *printed; /* what is expected among its lines */
+    } cases[] = {
+        {"at 1s pause leader 2s", "at 1s pause leader for 2s\n"},
+        {"at 1s restart", "at 1s restart all\n"},
+        {"at 1s disk 2 eio", "at 1s disk 2 eio sync\n"},
+        {"at 1s disk 2 slow 200ms", "at 1s disk 2 delay 200ms\n"},
+        {"at 1s disk 2 slow 2 elections", "at 1s disk 2 delay 1s\n"},
+        {"at 1s disk 2 slow 200ms for 3s", "at 1s disk 2 delay 200ms for 3s\n"},
+        {"at 1s disk 2 slow 20 for 3s", "at 1s disk 2 slow 20 for 3s\n"},
+        {"at 1s disk 2 lie for 3s", "at 1s disk 2 lie for 3s\n"},
+        {"at 1s crash 1 3", "at 1s crash 1\nat 1s crash 3\n"},
+        {"at 1s crash 1 3 for 2s", "at 1s crash 1 for 2s\nat 1s crash 3 for 2s\n"},
+        {"at 1s slow 1 2 turn 5ms for 1s",
+         "at 1s slow 1 turn 5ms for 1s\nat 1s slow 2 turn 5ms for 1s\n"},
+        {"at 1s isolate 2 for 500ms", "at 1s isolate 2 for 500ms\n"},
+        {"at 1s partition 1 | 2 3 for 2s", "at 1s partition 1 | 2 3 for 2s\n"},
+        {"at 1s cut 1->3 for 2s", "at 1s cut 1->3 for 2s\n"},
+        {"at 1s link 1<->2 delay 20ms+-10ms loss 5% rate 1MiB",
+         "at 1s link 1<->2 delay 10ms..30ms loss 5% duplicate 0% rate 1MiB\n"},
+        {"at 1s clock 2 drift 200ppm for 2s", "at 1s clock 2 drift 200ppm for 2s\n"},
+        {"when leader changes times 3 after 50ms from 2s crash leader for 1s",
+         "when leader changes from 2s after 50ms times 3 crash leader for 1s\n"},
+        {"clients 8 keys 5 rate 200 value 256 reads local",
+         " rate 200 value 256 timeout 5s retry 50% reads local\n"},
+        {"clients 8 value 16..4KiB", " value 16..4KiB timeout"},
+        {"expect gap 4", "expect available within 4 election-timeouts\n"},
+        {"expect available within 4 elections", "expect available within 4 election-timeouts\n"},
+        {"expect red", "\nexpect red\n"},
+        {"expect red K1", "\nexpect red K1\n"},
+    };
+    for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct scenario s;
+        struct buf text;
+        buf_init(&text, TEXT_MAX);
+        assert_int_equal(buf_printf(&text, "scenario 2\n%s\n", cases[i].text), OK);
+        assert_parses(buf_bytes(&text), &s);
+        assert_int_equal(scenario_check(&s, NULL), OK);
+        buf_clear(&text);
+        assert_int_equal(scenario_print(&s, &text), OK);
+        assert_int_equal(buf_append(&text, "", 1), OK);
+        if (strstr((char *) text.data, cases[i].printed) == NULL) {
+            fail_msg("%s: not found in\n%s", cases[i].printed, (char *) text.data);
+        }
+        scenario_release(&s);
+        buf_release(&text);
+    }
+}
+
+static void test_scenario_about_is_the_comment_above_it(void **state)
+{
+    (void) state;
+    struct scenario s;
+    struct buf text;
+    assert_parses(bytes_str("#  One\tway,\r\n\n  # and  another.\nscenario 2\n# Not this.\n"), &s);
+    assert_string_equal(s.about, "One way, and another.");
+    scenario_release(&s);
+    assert_parses(bytes_str("scenario 2 # nor this\n"), &s);
+    assert_string_equal(s.about, "");
+    scenario_release(&s);
+    /* Too long: whole words of it. */
+    buf_init(&text, TEXT_MAX);
+    for (uint32_t i = 0; i < 100; i++) {
+        assert_int_equal(buf_printf(&text, "# word-%u\n", i + 100), OK);
+    }
+    assert_int_equal(buf_printf(&text, "scenario 2\n"), OK);
+    assert_parses(buf_bytes(&text), &s);
+    size_t size = strlen(s.about);
+    assert_true(size < SCENARIO_ABOUT_MAX && size > SCENARIO_ABOUT_MAX - 12);
+    assert_string_equal(s.about + size - 8, "word-155");
+    scenario_release(&s);
+    buf_release(&text);
+}
+
+/* What `for` adds, for every kind that has an end. */
+static void test_scenario_undo_knows_what_ends_a_step(void **state)
+{
+    (void) state;
+    static const struct {
+        const char *step;
+        const char *end; /* NULL: none */
+    } cases[] = {
+        {"crash leader for 1s", "restart 3"},
+        {"power-loss 3 for 1s", "restart 3"},
+        {"isolate leader for 1s", "rejoin 3"},
+        {"partition 1 | 2 3 for 1s", "heal"},
+        {"cut 1->2 for 1s", "join 1->2"},
+        {"link 1<->2 loss 5% for 1s", "join 1<->2"},
+        {"disk leader slow 20 for 1s", "disk 3 slow 1"},
+        {"disk leader slow 20ms for 1s", "disk 3 slow 1"},
+        {"clock leader drift 20ppm for 1s", "clock 3 drift 0ppm"},
+        {"crash leader", NULL},
+        {"pause leader for 1s", NULL},
+        {"disk leader lie for 1s", NULL},
+        {"clog 1->2 for 1s", NULL},
+    };
+    for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct scenario s;
+        struct sim_step end;
+        struct buf text;
+        buf_init(&text, 1024);
+        assert_int_equal(buf_printf(&text, "scenario 2\nat 1s %s", cases[i].step), OK);
+        assert_parses(buf_bytes(&text), &s);
+        assert_int_equal(scenario_undo(&s.steps[0], 3, &end), cases[i].end != NULL);
+        if (cases[i].end != NULL) {
+            buf_clear(&text);
+            scenario_print_step(&end, &text);
+            assert_int_equal(buf_append(&text, "", 1), OK);
+            assert_string_equal((char *) text.data + strlen("at 0 "), cases[i].end);
+        }
+        scenario_release(&s);
+        buf_release(&text);
+    }
+}
+
 static void test_scenario_add_keeps_the_order_of_time(void **state)
 {
     (void) state;
@@ -736,6 +1041,10 @@ int main(void)
         cmocka_unit_test(test_scenario_error_is_cut_to_the_room_there_is),
         cmocka_unit_test(test_scenario_too_many_steps_are_refused),
         cmocka_unit_test(test_scenario_parse_survives_any_bytes),
+        cmocka_unit_test(test_scenario_election_timeouts_are_those_of_the_option),
+        cmocka_unit_test(test_scenario_short_forms_are_the_long_ones),
+        cmocka_unit_test(test_scenario_about_is_the_comment_above_it),
+        cmocka_unit_test(test_scenario_undo_knows_what_ends_a_step),
         cmocka_unit_test(test_scenario_add_keeps_the_order_of_time),
         cmocka_unit_test(test_scenario_load_names_the_file),
         cmocka_unit_test(test_scenario_kept_files_are_possible),
