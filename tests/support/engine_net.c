@@ -38,21 +38,28 @@ unsigned long long net_llu(uint64_t v)
 
 /* Values. */
 
-struct value *net_value_of(uint64_t command)
+struct value *engine_net_value(uint64_t command, size_t payload)
 {
-    uint8_t payload[8];
-    enc_put_u64(payload, command);
+    ASSERT(payload >= 8);
+    uint8_t *bytes = xcalloc(payload, 1);
+    enc_put_u64(bytes, command);
     struct value_builder b;
-    value_builder_init(&b, 64, 1);
+    value_builder_init(&b, payload + 64, 1);
     struct command c = {.tag = 1,
                         .session = 1,
                         .sequence = command,
-                        .payload = bytes_of(payload, 8)};
+                        .payload = bytes_of(bytes, payload)};
     int err = value_builder_add(&b, &c);
     ASSERT(err == OK);
     struct value *v = value_builder_detach(&b);
     value_builder_release(&b);
+    free(bytes);
     return v;
+}
+
+struct value *net_value_of(uint64_t command)
+{
+    return engine_net_value(command, 8);
 }
 
 static uint64_t command_of(const struct value *v)
@@ -64,15 +71,20 @@ static uint64_t command_of(const struct value *v)
 
 /* The disk. */
 
-void net_image_put(struct net_node *n, const struct entry *entry)
+void net_image_put(struct engine_net *net, struct net_node *n, const struct entry *entry)
 {
-    ASSERT(entry->index < ENGINE_NET_SLOTS_MAX);
+    ASSERT(entry->index < net->slots);
     struct entry *at = &n->image[entry->index];
     struct value *value = value_ref(entry->value);
+    bool again = at->value != NULL && at->value->crc == value->crc && at->epoch != entry->epoch;
+    net->disks.rewritten += again ? 1 : 0;
     value_unref(at->value);
     *at = *entry;
     at->value = value;
     n->image_last = u64_max(n->image_last, entry->index);
+    while (n->image_whole < n->image_last && n->image[n->image_whole + 1].value != NULL) {
+        n->image_whole++;
+    }
 }
 
 void net_image_cut(struct net_node *n, uint64_t from)
@@ -82,19 +94,24 @@ void net_image_cut(struct net_node *n, uint64_t from)
         n->image[i] = (struct entry){0};
     }
     n->image_last = u64_min(n->image_last, from - 1);
+    n->image_whole = u64_min(n->image_whole, from - 1);
 }
 
-static void image_write(struct net_node *n, const struct log_write *w)
+static void image_write(struct engine_net *net, struct net_node *n, const struct log_write *w)
 {
+    net->disks.writes++;
+    net->disks.entries += w->entries_count;
+    net->disks.bytes += w->bytes;
     if (w->truncate_from != 0) {
         net_image_cut(n, w->truncate_from);
     }
     for (uint32_t i = 0; i < w->entries_count; i++) {
-        net_image_put(n, &w->entries[i]);
+        net_image_put(net, n, &w->entries[i]);
     }
     for (uint32_t i = 0; i < w->promises_count; i++) {
-        ASSERT(w->promises[i].index < ENGINE_NET_SLOTS_MAX);
+        ASSERT(w->promises[i].index < net->slots);
         n->image_promises[w->promises[i].index] = w->promises[i].ballot;
+        n->image_promised = u64_max(n->image_promised, w->promises[i].index);
     }
     if (w->hard_set) {
         n->image_hard = w->hard;
@@ -109,8 +126,19 @@ void engine_net_preload(struct engine_net *net, uint32_t node, const struct hard
     n->image_hard = *hard;
     for (uint32_t i = 0; i < count; i++) {
         struct value *v = net_value_of((i + 1) * 1000 + epochs[i]);
-        net_image_put(n, &(struct entry){.index = i + 1, .epoch = epochs[i], .value = v});
+        net_image_put(net, n, &(struct entry){.index = i + 1, .epoch = epochs[i], .value = v});
         value_unref(v);
+    }
+}
+
+void engine_net_preload_run(struct engine_net *net, uint32_t node, const struct hard_state *hard,
+                            const struct engine_net_run_of *run)
+{
+    struct net_node *n = net_node_of(net, node);
+    ASSERT(n->consensus == NULL);
+    n->image_hard = *hard;
+    for (uint64_t i = run->first; i < run->first + run->count; i++) {
+        net_image_put(net, n, &(struct entry){i, run->epoch, run->value});
     }
 }
 
@@ -118,7 +146,7 @@ void engine_net_preload(struct engine_net *net, uint32_t node, const struct hard
 
 static bool image_has(const struct net_node *n, uint64_t index)
 {
-    return index < ENGINE_NET_SLOTS_MAX && n->image[index].value != NULL;
+    return index <= n->image_last && n->image[index].value != NULL;
 }
 
 /* R6, P14: is what this message promises true of the sender's synced image? */
@@ -127,7 +155,7 @@ static void check_send(struct engine_net *net, const struct net_node *n, const s
     if (m->reject) {
         return;
     }
-    uint64_t slot = u64_min(m->pos.index, ENGINE_NET_SLOTS_MAX - 1);
+    uint64_t slot = u64_min(m->pos.index, net->slots - 1);
     bool good = true;
     switch (m->type) {
     case MSG_RAFT_VOTE_REPLY:
@@ -136,9 +164,7 @@ static void check_send(struct engine_net *net, const struct net_node *n, const s
         break;
     case MSG_RAFT_APPEND_REPLY:
     case MSG_RAFT_HEARTBEAT_REPLY: /* `last`: the match that a lost append reply would have told */
-        for (uint64_t i = 1; i <= m->last && good; i++) {
-            good = image_has(n, i);
-        }
+        good = m->last <= n->image_whole;
         break;
     case MSG_PAXOS_PROMISE:
         good = engine_number(net->options.engine) == ENGINE_PAXOS
@@ -188,43 +214,74 @@ static void check_leader(struct engine_net *net, const struct net_node *n)
 
 /* Pumping. */
 
+uint64_t engine_net_message_size(const struct message *m)
+{
+    enum { FRAME = 56, ENTRY = 20 }; /* test_engine_net holds them against proto/wire_peer */
+    return FRAME + (uint64_t) m->entries_count * ENTRY + m->bytes;
+}
+
+/* When a message that leaves now is there. It takes its turn at both ends. */
+static uint64_t arrival(struct engine_net *net, const struct message *m, uint64_t delay_us)
+{
+    uint64_t rate = net->options.link_rate;
+    struct net_node *from = net->nodes[m->from];
+    struct net_node *to = net->nodes[m->to];
+    if (rate == 0 || from == to || to->consensus == NULL) {
+        return net->now_us + delay_us;
+    }
+    uint64_t takes_us = engine_net_message_size(m) * 1000000 / rate;
+    uint64_t leaves_us = u64_max(net->now_us, from->out_free_us);
+    from->out_free_us = leaves_us + takes_us;
+    to->in_free_us = u64_max(leaves_us + delay_us, to->in_free_us) + takes_us;
+    return to->in_free_us;
+}
+
 static void transmit(struct engine_net *net, struct message *m, uint64_t delay_us)
 {
     struct packet *p = xcalloc(1, sizeof *p);
     p->message = m;
-    p->at_us = net->now_us + delay_us;
+    p->at_us = arrival(net, m, delay_us);
     p->from_life = net->nodes[m->from]->life;
     p->to_life = net->nodes[m->to]->life;
     list_push_back(&net->packets, &p->node);
 }
 
-static uint64_t delay_of(struct engine_net *net)
+static uint64_t delay_of(struct engine_net *net, const struct message *m)
 {
-    return rng_between(&net->rng, net->options.delay_min_us, net->options.delay_max_us);
+    const struct engine_net_options *o = &net->options;
+    return o->delay != NULL ? o->delay(o->ctx, m, &net->rng)
+                            : rng_between(&net->rng, o->delay_min_us, o->delay_max_us);
 }
 
-static void send_message(struct engine_net *net, struct net_node *n, struct message *m)
+void net_post(struct engine_net *net, struct message *m)
 {
-    ASSERT(m->from == n->id);
-    check_send(net, n, m);
     net->sent[m->type]++;
     net->sent_all++;
     if (m->to == m->from) {
         transmit(net, m, 0);
         return;
     }
+    net->traffic[m->type].sent++;
+    net->traffic[m->type].bytes += engine_net_message_size(m);
     if (net->filter != NULL && !net->filter(net, m, net->filter_ctx)) {
         message_free(m);
         return;
     }
     if (rng_chance(&net->rng, net->options.duplicate, 100)) {
-        transmit(net, message_copy(m), delay_of(net));
+        transmit(net, message_copy(m), delay_of(net, m));
     }
     if (rng_chance(&net->rng, net->options.loss, 100)) {
         message_free(m);
         return;
     }
-    transmit(net, m, delay_of(net));
+    transmit(net, m, delay_of(net, m));
+}
+
+static void send_message(struct engine_net *net, struct net_node *n, struct message *m)
+{
+    ASSERT(m->from == n->id);
+    check_send(net, n, m);
+    net_post(net, m);
 }
 
 static struct value *committed_value(struct net_node *n, uint64_t index)
@@ -246,7 +303,7 @@ static void apply(struct engine_net *net, struct net_node *n, uint64_t commit)
     n->commit = commit;
     while (n->applied < commit) {
         uint64_t index = n->applied + 1;
-        ASSERT(index < ENGINE_NET_SLOTS_MAX);
+        ASSERT(index < net->slots);
         const struct value *v = committed_value(n, index);
         if (v == NULL) {
             net_fail(net, "node %u: committed entry %llu is nowhere", n->id, net_llu(index));
@@ -258,6 +315,10 @@ static void apply(struct engine_net *net, struct net_node *n, uint64_t commit)
         net->chosen_known[index] = true;
         net->chosen_crc[index] = v->crc;
         n->applied_commands[index] = command_of(v);
+        if (net->watched != 0 && net->watched_us == 0 &&
+            n->applied_commands[index] == net->watched) {
+            net->watched_us = net->now_us;
+        }
         n->applied = index;
         net->committed = u64_max(net->committed, index);
     }
@@ -284,15 +345,57 @@ static void take_reads(struct engine_net *net, const struct ready *ready)
     }
 }
 
+/* With a rate: the disk is free, or the write joins those that are done together next. */
+static void disk_schedule(struct engine_net *net, struct net_node *n, struct disk_job *job)
+{
+    struct list_node *first = list_first(&n->disk);
+    if (first == NULL) {
+        n->disk_batch++;
+        n->disk_batch_bytes = 0;
+        job->batch = n->disk_batch;
+        job->at_us = net->now_us + net->options.disk_us +
+                     job->write->bytes * 1000000 / net->options.disk_rate;
+        return;
+    }
+    n->disk_batch_bytes += job->write->bytes;
+    job->batch = n->disk_batch + 1;
+    uint64_t at_us = list_entry(first, struct disk_job, node)->at_us + net->options.disk_us +
+                     n->disk_batch_bytes * 1000000 / net->options.disk_rate;
+    job->at_us = at_us;
+    LIST_FOR_EACH(&n->disk, node) {
+        struct disk_job *other = list_entry(node, struct disk_job, node);
+        other->at_us = other->batch == job->batch ? at_us : other->at_us;
+    }
+}
+
+static void disk_give(struct engine_net *net, struct net_node *n, struct log_write *write)
+{
+    struct disk_job *job = xcalloc(1, sizeof *job);
+    job->write = write;
+    job->at_us = net->now_us + net->options.disk_us;
+    if (net->options.disk_rate != 0) {
+        disk_schedule(net, n, job);
+    }
+    list_push_back(&n->disk, &job->node);
+}
+
+/* The next batch is the one that is being written now. */
+static void disk_turn(struct net_node *n, const struct disk_job *done)
+{
+    const struct list_node *first = list_first(&n->disk);
+    if (first != NULL &&
+        list_entry((struct list_node *) first, struct disk_job, node)->batch != done->batch) {
+        n->disk_batch++;
+        n->disk_batch_bytes = 0;
+    }
+}
+
 static void take_output(struct engine_net *net, struct net_node *n)
 {
     struct ready ready;
     consensus_take(n->consensus, &ready);
     if (ready.write != NULL) {
-        struct disk_job *job = xcalloc(1, sizeof *job);
-        job->write = ready.write;
-        job->at_us = net->now_us + net->options.disk_us;
-        list_push_back(&n->disk, &job->node);
+        disk_give(net, n, ready.write);
     }
     for (uint32_t i = 0; i < ready.loads_count; i++) {
         struct load_job *job = xcalloc(1, sizeof *job);
@@ -335,7 +438,8 @@ static void disk_done(struct engine_net *net, struct net_node *n)
 {
     struct disk_job *job = list_entry(list_pop_front(&n->disk), struct disk_job, node);
     uint64_t id = job->write->id;
-    image_write(n, job->write);
+    disk_turn(n, job);
+    image_write(net, n, job->write);
     log_write_free(job->write);
     free(job);
     consensus_stored(n->consensus, id);
@@ -382,6 +486,7 @@ static void deliver(struct engine_net *net, struct packet *p)
     bool good = n->consensus != NULL && p->to_life == n->life &&
                 p->from_life == net->nodes[m->from]->life && net->link_up[m->from][m->to];
     if (good) {
+        net->traffic[m->type].delivered += m->from != m->to ? 1 : 0;
         int err = consensus_step(n->consensus, m);
         if (err != OK && err != ERR_INVALID) {
             net_fail(net, "step of %s at node %u: %s", message_name(m->type), n->id, err_name(err));

@@ -25,11 +25,12 @@
 #ifndef SYNOD_TESTS_SUPPORT_ENGINE_NET_H
 #define SYNOD_TESTS_SUPPORT_ENGINE_NET_H
 
+#include "base/rng.h"
 #include "consensus/consensus.h"
 
 enum {
     ENGINE_NET_NODES_MAX = 9,
-    ENGINE_NET_SLOTS_MAX = 16384, /* highest log index in a run */
+    ENGINE_NET_SLOTS_MAX = 16384, /* slots of a disk, unless the options say otherwise */
 };
 
 struct engine_net;
@@ -51,6 +52,21 @@ struct engine_net_options {
     size_t memory_max;       /* of each log */
     uint64_t slots_max;      /* of each log */
     struct trace_sink trace; /* of all nodes */
+
+    /* What follows is 0 or NULL unless a test needs it. */
+
+    uint64_t slots; /* of each disk: above the highest index in a run; 0: ENGINE_NET_SLOTS_MAX */
+    /* Bytes a second that leave, and that reach, a node, first in first out: a long message holds
+     * up those behind it. 0: any number at once. */
+    uint64_t link_rate;
+    /* Bytes a second of a disk. Then it does one write at a time, and what was given to it
+     * meanwhile together as the next one (group commit). 0: writes do not wait for each other. */
+    uint64_t disk_rate;
+    /* The delay of this message, in place of one between delay_min_us and delay_max_us. */
+    uint64_t (*delay)(void *ctx, const struct message *m, struct rng *rng);
+    /* The last word on a node's options. */
+    void (*tune)(void *ctx, uint32_t node, struct consensus_options *o);
+    void *ctx; /* of both */
 };
 
 /* A calm network: 3 ms messages, 1 ms disk, no loss; time-outs of 100 ms. */
@@ -64,6 +80,16 @@ void engine_net_free(struct engine_net *net);
  * command `i * 1000 + epoch`, so that equal (index, epoch) means an equal value. */
 void engine_net_preload(struct engine_net *net, uint32_t node, const struct hard_state *hard,
                         const uint64_t *epochs, uint32_t count);
+
+/* The same in bulk: slots [first, first + count) hold the one value, accepted in this epoch. */
+struct engine_net_run_of {
+    uint64_t first;
+    uint64_t count;
+    uint64_t epoch;
+    struct value *value; /* borrowed */
+};
+void engine_net_preload_run(struct engine_net *net, uint32_t node, const struct hard_state *hard,
+                            const struct engine_net_run_of *run);
 
 void engine_net_start(struct engine_net *net);
 void engine_net_start_node(struct engine_net *net, uint32_t node);
@@ -92,6 +118,13 @@ MUST_USE int engine_net_transfer(struct engine_net *net, uint32_t node, uint32_t
 /* Proposes through whichever node takes it (the leader first), waiting up to `us` for one. */
 MUST_USE int engine_net_submit(struct engine_net *net, uint64_t us, uint64_t command);
 
+/* The value of a command, with so many bytes of payload in all (8 at least); one reference. */
+struct value *engine_net_value(uint64_t command, size_t payload);
+
+/* A message as if `from` had sent it, who may be down or never have run: so a test plays a node.
+ * Loss and delay are those of any message. Taken over. */
+void engine_net_inject(struct engine_net *net, struct message *m_take);
+
 /* ERR_AGAIN while pending; else the error or OK and the index. */
 int engine_net_read_result(const struct engine_net *net, uint64_t ctx, uint64_t *ret_index);
 
@@ -117,6 +150,30 @@ struct entry engine_net_disk_entry(const struct engine_net *net, uint32_t node, 
 /* Messages of this type sent so far, and of all types; messages delivered. */
 uint64_t engine_net_sent(const struct engine_net *net, uint8_t type);
 uint64_t engine_net_sent_all(const struct engine_net *net);
+
+/* What went between different nodes (not from a node to itself), by type. */
+struct engine_net_traffic {
+    uint64_t sent;
+    uint64_t delivered;
+    uint64_t bytes; /* of those sent, as engine_net_message_size counts */
+};
+struct engine_net_traffic engine_net_traffic(const struct engine_net *net, uint8_t type);
+
+/* About what a message takes on the wire. */
+uint64_t engine_net_message_size(const struct message *m);
+
+/* What all disks have written since the start. */
+struct engine_net_disks {
+    uint64_t writes;
+    uint64_t entries;
+    uint64_t bytes;     /* payload of the entries */
+    uint64_t rewritten; /* entries whose value the slot held before, under another epoch */
+};
+struct engine_net_disks engine_net_disks(const struct engine_net *net);
+
+/* When some node first applied this command, from now on; 0: not yet. One command at a time. */
+void engine_net_watch(struct engine_net *net, uint64_t command);
+uint64_t engine_net_watched_us(const struct engine_net *net);
 
 /* The highest index that any node has ever committed. */
 uint64_t engine_net_committed(const struct engine_net *net);

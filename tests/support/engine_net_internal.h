@@ -29,6 +29,7 @@ struct disk_job {
     struct list_node node;
     struct log_write *write;
     uint64_t at_us;
+    uint64_t batch; /* disk_rate: writes with one number are done together */
 };
 
 struct load_job {
@@ -57,13 +58,20 @@ struct net_node {
     uint64_t applied;
     uint64_t *applied_commands; /* by index; 0: none */
     struct hard_state image_hard;
-    struct entry image[ENGINE_NET_SLOTS_MAX];
-    uint64_t image_promises[ENGINE_NET_SLOTS_MAX];
-    uint64_t image_last;
+    struct entry *image;       /* by index */
+    uint64_t *image_promises;  /* by index */
+    uint64_t image_last;       /* highest entry */
+    uint64_t image_whole;      /* no gap up to here */
+    uint64_t image_promised;   /* highest slot with a promise */
+    uint64_t disk_batch;       /* number of the one that is being written */
+    uint64_t disk_batch_bytes; /* of the one after it */
+    uint64_t out_free_us;      /* link_rate: when what is given next can begin to leave */
+    uint64_t in_free_us;       /* and to arrive */
 };
 
 struct engine_net {
     struct engine_net_options options;
+    uint64_t slots;
     struct rng rng;
     uint64_t now_us;
     struct net_node *nodes[ENGINE_NET_NODES_MAX + 1];
@@ -76,6 +84,10 @@ struct engine_net {
     uint64_t committed;
     uint64_t sent[256];
     uint64_t sent_all;
+    struct engine_net_traffic traffic[256];
+    struct engine_net_disks disks;
+    uint64_t watched;
+    uint64_t watched_us;
     struct {
         uint64_t epoch;
         uint32_t node;
@@ -96,8 +108,11 @@ struct net_node *net_node_of(const struct engine_net *net, uint32_t node);
 struct value *net_value_of(uint64_t command);
 
 /* The synced image of a disk. */
-void net_image_put(struct net_node *n, const struct entry *entry);
+void net_image_put(struct engine_net *net, struct net_node *n, const struct entry *entry);
 void net_image_cut(struct net_node *n, uint64_t from);
+
+/* Puts a message on its way. */
+void net_post(struct engine_net *net, struct message *m);
 
 /* Fetches and acts on all output of a node. */
 void net_pump(struct engine_net *net, struct net_node *n);

@@ -42,15 +42,18 @@ struct engine_net *engine_net_new(const struct engine_net_options *options)
     net->options = *options;
     rng_init(&net->rng, options->seed);
     list_init(&net->packets);
-    net->chosen_crc = xcalloc(ENGINE_NET_SLOTS_MAX, sizeof *net->chosen_crc);
-    net->chosen_known = xcalloc(ENGINE_NET_SLOTS_MAX, sizeof *net->chosen_known);
+    net->slots = options->slots == 0 ? ENGINE_NET_SLOTS_MAX : options->slots;
+    net->chosen_crc = xcalloc(net->slots, sizeof *net->chosen_crc);
+    net->chosen_known = xcalloc(net->slots, sizeof *net->chosen_known);
     for (uint32_t i = 1; i <= options->nodes; i++) {
         struct net_node *n = xcalloc(1, sizeof *n);
         n->id = i;
         list_init(&n->disk);
         list_init(&n->waiting);
         list_init(&n->loads);
-        n->applied_commands = xcalloc(ENGINE_NET_SLOTS_MAX, sizeof *n->applied_commands);
+        n->applied_commands = xcalloc(net->slots, sizeof *n->applied_commands);
+        n->image = xcalloc(net->slots, sizeof *n->image);
+        n->image_promises = xcalloc(net->slots, sizeof *n->image_promises);
         net->nodes[i] = n;
     }
     engine_net_heal(net);
@@ -68,7 +71,7 @@ static void restore(struct engine_net *net, struct net_node *n)
 {
     uint32_t capacity = (uint32_t) n->image_last + 1;
     struct entry *entries = xcalloc(capacity, sizeof *entries);
-    struct slot_promise *promises = xcalloc(ENGINE_NET_SLOTS_MAX, sizeof *promises);
+    struct slot_promise *promises = xcalloc(n->image_promised + 1, sizeof *promises);
     uint32_t count = 0;
     uint32_t promises_count = 0;
     for (uint64_t i = 1; i <= n->image_last; i++) {
@@ -76,7 +79,7 @@ static void restore(struct engine_net *net, struct net_node *n)
             entries[count++] = n->image[i];
         }
     }
-    for (uint64_t i = 1; i < ENGINE_NET_SLOTS_MAX; i++) {
+    for (uint64_t i = 1; i <= n->image_promised; i++) {
         if (n->image_promises[i] != 0) {
             promises[promises_count++] =
                 (struct slot_promise){.index = i, .ballot = n->image_promises[i]};
@@ -98,7 +101,7 @@ void engine_net_start_node(struct engine_net *net, uint32_t node)
     n->life++;
     n->commit = 0;
     n->applied = 0;
-    memset(n->applied_commands, 0, ENGINE_NET_SLOTS_MAX * sizeof *n->applied_commands);
+    memset(n->applied_commands, 0, net->slots * sizeof *n->applied_commands);
     n->log = log_new(net->options.memory_max, net->options.slots_max, (struct log_pos){0, 0});
     restore(net, n);
     struct consensus_options o = net->options.consensus;
@@ -111,6 +114,9 @@ void engine_net_start_node(struct engine_net *net, uint32_t node)
     o.self = node;
     o.seed = rng_u64(&net->rng);
     o.trace = net->options.trace;
+    if (net->options.tune != NULL) {
+        net->options.tune(net->options.ctx, node, &o);
+    }
     err = consensus_new(net->options.engine, &o, &n->image_hard, n->log, &n->consensus);
     ASSERT(err == OK);
     consensus_tick(n->consensus, net->now_us);
@@ -151,6 +157,9 @@ void engine_net_crash(struct engine_net *net, uint32_t node)
         return;
     }
     jobs_free(n);
+    n->disk_batch_bytes = 0;
+    n->out_free_us = 0;
+    n->in_free_us = 0;
     consensus_free(n->consensus);
     log_free(n->log);
     n->consensus = NULL;
@@ -176,6 +185,8 @@ void engine_net_free(struct engine_net *net)
         engine_net_crash(net, i);
         net_image_cut(n, 1);
         free(n->applied_commands);
+        free(n->image);
+        free(n->image_promises);
         free(n);
     }
     struct list_node *node;
@@ -240,6 +251,13 @@ int engine_net_propose(struct engine_net *net, uint32_t node, uint64_t command)
     value_unref(v);
     net_pump(net, n);
     return err;
+}
+
+void engine_net_inject(struct engine_net *net, struct message *m_take)
+{
+    m_take->engine = engine_number(net->options.engine);
+    ASSERT(net_node_of(net, m_take->from)->consensus == NULL); /* who runs speaks for itself */
+    net_post(net, m_take);
 }
 
 int engine_net_submit(struct engine_net *net, uint64_t us, uint64_t command)
@@ -373,7 +391,7 @@ struct hard_state engine_net_disk_hard(const struct engine_net *net, uint32_t no
 
 struct entry engine_net_disk_entry(const struct engine_net *net, uint32_t node, uint64_t index)
 {
-    ASSERT(index < ENGINE_NET_SLOTS_MAX);
+    ASSERT(index < net->slots);
     return net_node_of(net, node)->image[index];
 }
 
@@ -385,6 +403,27 @@ uint64_t engine_net_sent(const struct engine_net *net, uint8_t type)
 uint64_t engine_net_sent_all(const struct engine_net *net)
 {
     return net->sent_all;
+}
+
+struct engine_net_traffic engine_net_traffic(const struct engine_net *net, uint8_t type)
+{
+    return net->traffic[type];
+}
+
+struct engine_net_disks engine_net_disks(const struct engine_net *net)
+{
+    return net->disks;
+}
+
+void engine_net_watch(struct engine_net *net, uint64_t command)
+{
+    net->watched = command;
+    net->watched_us = 0;
+}
+
+uint64_t engine_net_watched_us(const struct engine_net *net)
+{
+    return net->watched_us;
 }
 
 uint64_t engine_net_committed(const struct engine_net *net)
