@@ -77,8 +77,11 @@ struct consensus_options {
     uint32_t inflight_max;      /* unanswered appends per peer, undecided slots of this proposer */
     uint32_t reads_max;         /* reads waiting inside the engine */
 
-    bool pre_vote;     /* raft: thesis 9.6 */
-    bool check_quorum; /* raft: thesis 6.2; a leader that hears no quorum steps down */
+    bool pre_vote; /* raft: thesis 9.6 */
+    /* raft: thesis 6.2; a leader that hears no quorum steps down. Off, nobody is held back from
+     * deposing a leader, and a follower of multipaxos waits for whoever led last as long as it
+     * hears it. */
+    bool check_quorum;
     /* leader-based engines: only nodes that hear a quorum stand for election */
     bool quorum_connected;
 

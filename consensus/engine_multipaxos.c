@@ -50,6 +50,11 @@
  *  6. A phase 1 of many pages may take longer than a time-out: as long as it moves, the candidate
  * and those that promised to it help nobody else.
  *
+ *  7. With pre_vote, check_quorum and quorum_connected off none of this holds, and the elector is
+ *     the textbook's: acceptors promise to any higher ballot, whoever led last is waited for while
+ *     its process is heard, and a preempted leader tries again. It fails as published: down for
+ *     good in the quorum loss, leaders without end in the chain.
+ *
  *  From the cut to a new leader: at most one time-out until the old one is given up (2), two for
  *  the timer of a node that did not hear it, half of one to ask again: below four.
  */
@@ -90,6 +95,13 @@ bool mp_leader_lives(const struct multipaxos *mp, uint32_t other_than)
                (!mp->e.options.check_quorum || reach_quorum(&mp->reach, &mp->e));
     }
     return mp->e.now_us - v->heard_us < mp->e.options.election_us;
+}
+
+/* Is a candidate that we promise to given time to become the leader? A promise alone is no sign of
+ * one. But who asked a quorum first, or may stand only in touch with one, will likely lead. */
+bool mp_gives_time(const struct multipaxos *mp)
+{
+    return mp->e.options.pre_vote || mp->e.options.quorum_connected;
 }
 
 void mp_election_in(struct multipaxos *mp, uint64_t min_us, uint64_t max_us)
@@ -165,12 +177,18 @@ void mp_follow(struct multipaxos *mp, uint32_t leader, uint64_t ballot, bool con
     if (!fresh) {
         return;
     }
+    bool waited = mp->role == ROLE_FOLLOWER;
+    uint64_t stand_us = mp->election_us;
     if (mp->role != ROLE_FOLLOWER || v->leader != leader) {
         mp_step_down(mp, "follows another");
     }
     *v = (struct mp_view){leader, ballot, mp->e.now_us, confirmed, 0};
     mp_election_reset(mp);
+    if (!confirmed && waited && !mp_gives_time(mp)) {
+        mp->election_us = stand_us;
+    }
     if (confirmed) {
+        mp->led_by = leader;
         mp->candidate.tries = 0;
         mp->leader_changes++;
         engine_trace(&mp->e, (struct trace_event){.kind = TRACE_BECAME_FOLLOWER,
@@ -247,6 +265,16 @@ static void on_leader_heartbeat(struct multipaxos *mp, const struct message *m)
     }
 }
 
+/* Without check-quorum the failure detector is the one that Paxos is mostly described with: whoever
+ * led last is waited for as long as its process is heard, whether it can lead or not. That a leader
+ * gave up, or was refused, is then no reason to stand. (With check-quorum it is believed.) */
+static bool waits_for(const struct multipaxos *mp, const struct message *m)
+{
+    const struct consensus_options *o = &mp->e.options;
+    return !o->check_quorum && mp->role == ROLE_FOLLOWER && mp->led_by == m->from &&
+           m->write_age_us <= o->disk_stuck_us;
+}
+
 static void on_heartbeat(struct multipaxos *mp, const struct message *m)
 {
     mp->peer_stable[mp_rank(mp, m->from)] = m->last;
@@ -258,6 +286,9 @@ static void on_heartbeat(struct multipaxos *mp, const struct message *m)
         /* It gave up. Those who can lead find out soon. */
         mp_step_down(mp, "leader gave up");
         mp_election_in(mp, mp->e.options.election_us / 4, mp->e.options.election_us / 2);
+    }
+    if (waits_for(mp, m)) {
+        mp_election_reset(mp);
     }
     if (mp->role == ROLE_LEADER && m->hint.epoch > mp->lead.ballot) {
         mp_on_higher(mp, m->hint.epoch, "a peer promised a higher ballot");

@@ -95,6 +95,7 @@ struct multipaxos {
     struct learner learner;
     uint8_t role; /* enum consensus_role */
     struct mp_view view;
+    uint32_t led_by; /* who led last, as far as it said so itself; 0: nobody in this life */
     struct mp_candidate candidate;
     struct mp_leader lead;
     struct mp_reads reads;
@@ -112,6 +113,7 @@ struct multipaxos {
 /* engine_multipaxos.c */
 int mp_rank(const struct multipaxos *mp, uint32_t node);
 bool mp_leader_lives(const struct multipaxos *mp, uint32_t other_than);
+bool mp_gives_time(const struct multipaxos *mp);
 void mp_election_in(struct multipaxos *mp, uint64_t min_us, uint64_t max_us);
 void mp_election_reset(struct multipaxos *mp);
 void mp_send_heartbeats(struct multipaxos *mp);

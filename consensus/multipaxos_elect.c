@@ -226,8 +226,9 @@ void mp_on_prepare(struct multipaxos *mp, const struct message *m)
     note_round(mp, m->epoch);
     if (m->epoch > mp->acceptor.promised_all) {
         /* Not answering is always safe. It keeps a late prepare from deposing a leader that a
-         * quorum has meanwhile confirmed; the candidate asks again before it tries again. */
-        if (mp->view.confirmed && mp_leader_lives(mp, m->from)) {
+         * quorum has meanwhile confirmed; the candidate asks again before it tries again. Without
+         * check-quorum a leader might never fall: nobody may be held back. */
+        if (e->options.check_quorum && mp->view.confirmed && mp_leader_lives(mp, m->from)) {
             engine_mark(e, MARK_MULTIPAXOS_PREPARE_REFUSED_LEADER);
             acceptor_nack_all(&mp->acceptor, e, m);
             return;
@@ -238,7 +239,9 @@ void mp_on_prepare(struct multipaxos *mp, const struct message *m)
     if (m->from == v->leader && m->epoch == v->ballot && !v->confirmed && m->pos.index > v->asked) {
         v->asked = m->pos.index; /* it got a page, perhaps from us, and wants the next */
         v->heard_us = e->now_us;
-        mp_election_reset(mp);
+        if (mp_gives_time(mp)) {
+            mp_election_reset(mp);
+        }
     }
     acceptor_on_prepare_all(&mp->acceptor, e, m);
 }

@@ -130,6 +130,7 @@ void mp_lead(struct multipaxos *mp)
     mp->candidate.stage = MP_IDLE; /* `found` stays until it is adopted */
     mp->role = ROLE_LEADER;
     mp->view = (struct mp_view){e->options.self, lead->ballot, e->now_us, true, 0};
+    mp->led_by = e->options.self;
     mp->leader_changes++;
     mp->candidate.tries = 0;
     engine_trace(e, (struct trace_event){.kind = TRACE_BECAME_LEADER,
