@@ -173,6 +173,7 @@ static void test_measure_times_count_from_the_fault(void **state)
     event(&r, 3600, TRACE_BECAME_CANDIDATE, 2, 2, NULL);
     event(&r, 3650, TRACE_BECAME_LEADER, 2, 2, NULL);
     event(&r, 5000, TRACE_FAULT, 3, 0, "crash");
+    event(&r, 6000, TRACE_BECAME_LEADER, 2, 2, NULL); /* the same epoch: no change */
     add_writes(&r, 3000, 3800);
     const struct measured *m = measure(&r);
     assert_int_equal(m->fault_us, 3000 * MS);
