@@ -64,11 +64,15 @@ $(foreach f,$(FOLDERS),$(eval SRC_$f := $(filter-out $(MAINS),$(wildcard $f/*.c)
 $(foreach f,$(FOLDERS),$(eval OBJ_$f := $(SRC_$f:%.c=$(OBJ)/%.o)))
 OBJ_proto += $(GEN_C:$(GEN)/%.c=$(OBJ)/gen/%.o)
 
+# What tests/real preloads into the nodes it runs: a library of its own, without sanitizers.
+SHIM_SRC := $(wildcard tests/real/shim_preload.c)
+SHIM := $(if $(SHIM_SRC),$(OUT)/shim_preload.so)
+
 # Helpers of the tests: every .c below tests/ that is neither a test, a main, a fuzz target nor
 # part of the bench program.
 TEST_SRC := $(wildcard tests/*/test_*.c)
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
-SRC_testsupport := $(filter-out tests/fuzz/% tests/bench/% tests/%/main.c $(TEST_SRC), \
+SRC_testsupport := $(filter-out tests/fuzz/% tests/bench/% tests/%/main.c $(SHIM_SRC) $(TEST_SRC), \
                                 $(wildcard tests/*/*.c))
 OBJ_testsupport := $(SRC_testsupport:%.c=$(OBJ)/%.o)
 
@@ -97,7 +101,7 @@ FUZZERS := $(FUZZ_SRC:%.c=$(OUT)/%)
 HEADERS := $(wildcard $(addsuffix /*.h,$(FOLDERS)) tests/*/*.h)
 HEADER_CHECKS := $(HEADERS:%=$(OUT)/headers/%.ok)
 
-ALL_SRC := $(foreach f,$(FOLDERS) testsupport,$(SRC_$f)) $(MAINS) $(BENCH_SRC) $(SIM_MAIN) \
+ALL_SRC := $(foreach f,$(FOLDERS) testsupport,$(SRC_$f)) $(SHIM_SRC) $(MAINS) $(BENCH_SRC) $(SIM_MAIN) \
            $(TEST_SRC) $(HELPER_SRC) $(COST_SRC) $(FUZZ_SRC) $(wildcard tests/fuzz/driver.c)
 ALL_SRC := $(sort $(ALL_SRC))
 
@@ -110,7 +114,7 @@ ALL_SRC := $(sort $(ALL_SRC))
 .SECONDARY:
 .DEFAULT_GOAL := all
 
-all: $(PROGRAMS) $(LIBRARIES)
+all: $(PROGRAMS) $(LIBRARIES) $(SHIM)
 
 benches: $(COSTS)
 
@@ -245,6 +249,15 @@ $(HELPERS) $(COSTS): $(OUT)/%: $(OBJ)/%.o $(LIBRARIES)
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	@$(LINK) -o $@ $^ $(LIBS)
+
+$(SHIM): $(SHIM_SRC) $(OUT)/flags
+	@mkdir -p $(@D) $(OBJ)/$(dir $(SHIM_SRC))
+	@echo '  LINK  $@'
+	@$(CC) -std=c11 -D_GNU_SOURCE -I. -O2 -g -fPIC -shared -pthread $(WARNINGS) \
+	  -MMD -MP -MF $(SHIM_SRC:%.c=$(OBJ)/%.d) -MT $@ -o $@ $<
+
+# The tests of real processes start the program, with that library.
+$(filter $(OUT)/tests/real/%,$(TESTS)): | $(SHIM) $(BIN)/synod
 
 # libFuzzer brings a main of its own.
 FUZZ_DRIVER := $(if $(filter fuzz,$(BUILD)),,$(OBJ)/tests/fuzz/driver.o)

@@ -2,9 +2,11 @@
  * loop_disk.h - a disk that can lose its power: an ext4 file system in a file, mounted by a loop
  * device. Needs root.
  *
- * What the kernel has not yet written through to the file is what a power loss takes away: the
- * image is copied as it is (the process was killed before), the file system unmounted, the copy put
- * in its place and mounted again.
+ * What the kernel has not yet written through to the device is what a power loss takes away. The
+ * file system is told to go down at once, without its journal (the ioctl by which file systems are
+ * tested for this), so that from then on nothing reaches the image; then it is unmounted and
+ * mounted again, which replays what had reached the journal. The device itself loses nothing that
+ * it took. Also when the process is killed, nothing stays mounted.
  */
 #ifndef SYNOD_TESTS_REAL_LOOP_DISK_H
 #define SYNOD_TESTS_REAL_LOOP_DISK_H
@@ -28,7 +30,7 @@ void loop_disk_free(struct loop_disk *d);
 
 const char *loop_disk_path(const struct loop_disk *d); /* the mount point */
 
-/* No process may have a file open there. Errors: ERR_IO with a line. */
+/* No process may have a file open there. Errors: ERR_IO, ERR_NO_SPACE, with a line. */
 MUST_USE int loop_disk_power_loss(struct loop_disk *d, struct buf *error);
 
 #endif

@@ -22,7 +22,16 @@ struct proxy_options {
     uint64_t seed;              /* of delays and losses */
 };
 
-/* Errors: ERR_ADDRESS_IN_USE, ERR_IO, with a line. */
+/*
+ * While a direction is cut, connections are accepted and held, nothing is read from them and the
+ * other node is not dialled; what waits in the proxy is lost, and so is the end of a connection.
+ * When the cut ends, all connections of that time are reset, and both nodes make new ones: messages
+ * of the cut are lost and later ones arrive soon, as in the simulator. When the far node is down,
+ * the dialling side is accepted and reset at once.
+ *
+ * `error` is not NULL here. What a failed call has to close is closed by the next turns of the
+ * loop. Errors: ERR_ADDRESS_IN_USE, ERR_IO, with a line.
+ */
 MUST_USE int proxy_new(struct uv_loop_s *loop, const struct proxy_options *options,
                        struct link_layer **ret_layer, struct buf *error);
 

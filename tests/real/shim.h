@@ -2,8 +2,9 @@
  * shim.h - disk faults of a real node: a library that is preloaded into it (shim_preload.c), and
  * the page of shared memory by which the harness rules it.
  *
- * The library stands before write, pwrite, writev, fsync, fdatasync, open and close of the node and
- * looks at files below the node's data directory only. It also counts, so that durable writes per
+ * The library stands before write, pwrite, writev, pwritev, fsync, fdatasync, sync_file_range, and
+ * what opens, copies and closes descriptors, of the node and looks at files below the node's data
+ * directory only. It also counts, so that durable writes per
  * operation are counted and not guessed. Everything works without root.
  */
 #ifndef SYNOD_TESTS_REAL_SHIM_H
@@ -17,7 +18,7 @@
 #include "base/err.h"
 
 #define SHIM_ENV_PAGE "SYNOD_SHIM_PAGE" /* path of the file that is mapped */
-#define SHIM_ENV_ROOT "SYNOD_SHIM_ROOT" /* data directory: absolute */
+#define SHIM_ENV_ROOT "SYNOD_SHIM_ROOT" /* data directory: absolute, no symbolic links in it */
 
 enum { SHIM_VERSION = 1 };
 
@@ -30,8 +31,8 @@ struct shim_page {
     _Atomic uint32_t fail_sync_errno;  /* the next sync fails with it (once); 0: none */
     _Atomic uint32_t fail_write_errno; /* the next write fails with it (once); ENOSPC: half of the
                                           bytes are written first, and the next call fails */
-    /* counts */
-    _Atomic uint64_t log_syncs;   /* of files below <data>/log */
+    /* counts; a sync is counted when it is asked for, also if it then fails or is a lie */
+    _Atomic uint64_t log_syncs;   /* of files below <data>/log, and of that folder */
     _Atomic uint64_t state_syncs; /* below <data>/state */
     _Atomic uint64_t other_syncs;
     _Atomic uint64_t writes, bytes;
