@@ -305,12 +305,29 @@ int processes_power_loss(struct processes *p, uint32_t node, struct buf *error)
     return loop_disk_power_loss(n->disk, error);
 }
 
+/* Until all its threads stand still, or it has ended meanwhile, which is not for us. */
+static void wait_stopped(const struct process *n)
+{
+    siginfo_t info;
+    int rc = 0;
+    do {
+        rc = waitid(P_PID, (id_t) n->pid, &info, WSTOPPED | WEXITED | WNOWAIT);
+    } while (rc != 0 && errno == EINTR);
+    if (rc == 0 && info.si_code == CLD_STOPPED) {
+        (void) waitid(P_PID, (id_t) n->pid, &info, WSTOPPED | WNOHANG); /* seen */
+    }
+}
+
 void processes_pause(struct processes *p, uint32_t node, bool paused)
 {
     struct process *n = node_of(p, node);
-    if (n->pid != 0 && n->paused != paused) {
-        (void) kill(n->pid, paused ? SIGSTOP : SIGCONT); /* it is there until it is reaped */
-        n->paused = paused;
+    if (n->pid == 0 || n->paused == paused) {
+        return;
+    }
+    (void) kill(n->pid, paused ? SIGSTOP : SIGCONT); /* it is there until it is reaped */
+    n->paused = paused;
+    if (paused) {
+        wait_stopped(n);
     }
 }
 

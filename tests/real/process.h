@@ -66,7 +66,8 @@ void processes_kill(struct processes *p, uint32_t node);
 /* As kill, then loop_disk_power_loss. Errors: ERR_IO, ERR_UNSUPPORTED (there are no loop disks:
  * nothing happens), with a line. */
 MUST_USE int processes_power_loss(struct processes *p, uint32_t node, struct buf *error);
-void processes_pause(struct processes *p, uint32_t node, bool paused); /* SIGSTOP, SIGCONT */
+/* SIGSTOP, and waits until it stands still; SIGCONT. Legal when it is down, or is so already. */
+void processes_pause(struct processes *p, uint32_t node, bool paused);
 
 bool processes_up(const struct processes *p, uint32_t node);
 bool processes_paused(const struct processes *p, uint32_t node);
