@@ -33,6 +33,8 @@ static const char help[] =
     "  synod-sim run --engine paxos --seed 7 --mode liveness --trace run.jsonl\n"
     "  synod-sim run raft:42 --print > mine.txt; synod-sim run --scenario mine.txt\n"
     "\n"
+    "A control, whose file has `expect red`, is green when it is red as expected.\n"
+    "\n"
     "Exit codes: 0 green; 1 red; 2 wrong usage or bad input.\n";
 
 enum flag { RUN_PRINT = TARGET_FLAGS, RUN_TRACE, RUN_HISTORY, RUN_QUIET, RUN_NO_FORK, RUN_FLAGS };
@@ -144,7 +146,7 @@ static int execute_one(const struct cmd_target *target, const struct engine_ops 
                &result);
     buf_release(&words);
     buf_release(&name);
-    return result.red ? CMD_RED : CMD_GREEN;
+    return sim_as_expected(r->scenario, &result) ? CMD_GREEN : CMD_RED;
 }
 
 static int print_scenario(const struct scenario *s)

@@ -306,15 +306,20 @@ static void begin_span(struct diagram *d, struct lane *lane, struct diagram_span
     lane->open[span.kind] = true;
 }
 
-/* How long the step that did this lasts, for faults that end by themselves. */
+/* How long the step that did this lasts, for faults that end by themselves: the one at that time,
+ * else one with a condition. */
 static uint64_t step_lasts(const struct scenario *s, uint64_t time_us, uint8_t kind)
 {
+    uint64_t lasts = 0;
     for (uint32_t i = 0; i < s->steps_count && s->steps[i].at_us <= time_us; i++) {
-        if (s->steps[i].at_us == time_us && s->steps[i].kind == kind) {
-            return s->steps[i].for_us;
+        const struct sim_step *step = &s->steps[i];
+        if (step->kind == kind && step->when.kind != WHEN_TIME) {
+            lasts = step->for_us;
+        } else if (step->kind == kind && step->at_us == time_us) {
+            return step->for_us;
         }
     }
-    return 0;
+    return lasts;
 }
 
 static bool is_death(const char *note)

@@ -48,28 +48,42 @@ void diagram_epoch(const struct diagram *d, uint64_t epoch, char text[32])
     }
 }
 
-/* The step of the scenario at this time, as its file has it; false: there is none. */
-static bool say_step(const struct diagram *d, uint64_t time_us, struct words *w)
+/* A step as its file has it, without `at` and the time. */
+static void say_one(const struct sim_step *step, struct words *w)
+{
+    struct buf text;
+    char line[STEP_TEXT_MAX];
+    char *words;
+
+    buf_init(&text, sizeof(line) - 1);
+    scenario_print_step(step, &text);
+    (void) snprintf(line, sizeof(line), "%.*s", (int) text.size,
+                    text.size > 0 ? (const char *) text.data : "");
+    buf_release(&text);
+    words = strncmp(line, "at ", 3) == 0 ? strchr(line + 3, ' ') : NULL;
+    say(w, "%s", words == NULL ? line : words + 1);
+}
+
+/* The steps of the scenario at this time; else those that a condition can have made due and that
+ * are noted so. False: there are none. */
+static bool say_step(const struct diagram *d, const struct diagram_event *e, struct words *w)
 {
     const struct scenario *s = d->options->scenario;
     bool said = false;
 
-    for (uint32_t i = 0; i < s->steps_count && s->steps[i].at_us <= time_us; i++) {
-        struct buf text;
-        char line[STEP_TEXT_MAX];
-        char *words;
-
-        if (s->steps[i].at_us != time_us) {
-            continue;
+    for (uint32_t i = 0; i < s->steps_count && s->steps[i].at_us <= e->time_us; i++) {
+        if (s->steps[i].when.kind == WHEN_TIME && s->steps[i].at_us == e->time_us) {
+            say(w, "%s", said ? "; " : "");
+            say_one(&s->steps[i], w);
+            said = true;
         }
-        buf_init(&text, sizeof(line) - 1);
-        scenario_print_step(&s->steps[i], &text);
-        (void) snprintf(line, sizeof(line), "%.*s", (int) text.size,
-                        text.size > 0 ? (const char *) text.data : "");
-        buf_release(&text);
-        words = strncmp(line, "at ", 3) == 0 ? strchr(line + 3, ' ') : NULL;
-        say(w, "%s%s", said ? "; " : "", words == NULL ? line : words + 1);
-        said = true;
+    }
+    for (uint32_t i = 0; i < s->steps_count && !said && e->note != NULL; i++) {
+        if (s->steps[i].when.kind != WHEN_TIME &&
+            strcmp(scenario_step_note(s->steps[i].kind), e->note) == 0) {
+            say_one(&s->steps[i], w);
+            said = true;
+        }
     }
     return said;
 }
@@ -84,7 +98,7 @@ static void say_fault(const struct diagram *d, const struct diagram_event *e, st
 {
     const char *note = e->note == NULL ? "fault" : e->note;
 
-    if ((diagram_lane(e) != 0 && !is_link_fault(note)) || !say_step(d, e->time_us, w)) {
+    if ((diagram_lane(e) != 0 && !is_link_fault(note)) || !say_step(d, e, w)) {
         say(w, "%s", note);
     }
 }

@@ -96,6 +96,25 @@ void sim_disk_hold_syncs(struct sim_disk *d)
     d->hold = true;
 }
 
+void sim_disk_lie(struct sim_disk *d, bool lie)
+{
+    d->lie = lie;
+}
+
+void sim_disk_flushed(struct sim_disk *d)
+{
+    if (!d->lied) {
+        return;
+    }
+    d->lied = false;
+    LIST_FOR_EACH(&d->dbs, node) {
+        struct sim_db *db = list_entry(node, struct sim_db, node);
+        for (uint32_t i = 0; db->exists && i < db->files.wals_count; i++) {
+            db->files.wals[i].synced = db->files.wals[i].size;
+        }
+    }
+}
+
 void sim_disk_crash(struct sim_disk *d)
 {
     LIST_FOR_EACH(&d->dbs, node) {
@@ -110,6 +129,7 @@ void sim_disk_crash(struct sim_disk *d)
         db->held = false;
     }
     d->hold = false;
+    d->lied = false;
 }
 
 void sim_disk_kill(struct sim_disk *d)

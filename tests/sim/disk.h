@@ -59,6 +59,13 @@ void sim_disk_free(struct sim_disk *d); /* every store on it is closed; NULL is 
  */
 void sim_disk_hold_syncs(struct sim_disk *d);
 
+/*
+ * While it lies, a sync succeeds and makes nothing durable, as a write-back cache does that is told
+ * to flush and does not. The next sync after it makes all durable that was written before, on the
+ * whole disk. Names of files, and tables, are durable all the same.
+ */
+void sim_disk_lie(struct sim_disk *d, bool lie);
+
 /* Power loss. Open stores are dead: they give ERR_IO for everything; close them, before or after
  * new ones are opened. */
 void sim_disk_crash(struct sim_disk *d);
@@ -93,6 +100,7 @@ void sim_disk_image_free(struct sim_disk_image *image);
 /* What happened, to prove that it did. */
 struct sim_disk_counts {
     uint64_t writes, syncs, files, tables;
+    uint64_t lies;         /* syncs that were none */
     uint64_t lost_records; /* un-synced ones that a crash took */
     uint64_t lost_holes;   /* of these: with a later one of the same database surviving */
     uint64_t torn_records; /* cut inside a record */

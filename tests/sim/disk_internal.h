@@ -94,6 +94,8 @@ struct sim_disk {
     struct rng rng;
     struct list dbs;
     bool hold;
+    bool lie;
+    bool lied;                   /* since the last sync that was one */
     int fail[SIM_CALL_SYNC + 1]; /* by enum sim_disk_call: what the next one gives */
     uint32_t stores;             /* open, dead ones too */
     struct sim_disk_counts counts;
@@ -110,6 +112,9 @@ enum sim_class {
 };
 
 /* ---- disk.c ---- */
+
+/* After a sync that was one: what others left in the cache is durable as well. */
+void sim_disk_flushed(struct sim_disk *d);
 
 /* The outcome of one system call: OK, or what sim_disk_fail wants. */
 MUST_USE int sim_disk_call(struct sim_disk *d, enum sim_disk_call call);

@@ -284,10 +284,14 @@ static int sync_wal(struct sim_store *s, struct sim_wal *w)
         return write_failed(s, w->number, "log", rc);
     }
     d->counts.syncs++;
-    if (d->hold) {
+    if (d->lie) {
+        d->counts.lies++;
+        d->lied = true;
+    } else if (d->hold) {
         w->held = w->size;
     } else {
         w->synced = w->size;
+        sim_disk_flushed(d);
     }
     return OK;
 }

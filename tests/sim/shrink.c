@@ -187,6 +187,7 @@ static bool drop_node(struct shrinker *sh, uint32_t gone)
         struct sim_step groups = *step;
         drop[i] = step->kind == STEP_PARTITION ? !shrink_groups(&groups, gone)
                                                : step->a == gone || step->b == gone;
+        drop[i] = drop[i] || step->when.node == gone;
     }
     copy_without(&sh->best, drop, &candidate);
     candidate.nodes--;
@@ -200,6 +201,7 @@ static bool drop_node(struct shrinker *sh, uint32_t gone)
         }
         step->a = renumbered(step->a, gone);
         step->b = renumbered(step->b, gone);
+        step->when.node = renumbered(step->when.node, gone);
     }
     return try_take(sh, &candidate);
 }
@@ -289,6 +291,18 @@ static void shrink_mix(struct shrinker *sh)
             (void) try_take(sh, &candidate); /* red or not, the next one is next */
         }
     }
+    if (sh->best.value.max != 0) {
+        struct scenario candidate;
+        scenario_copy(&candidate, &sh->best);
+        candidate.value = (struct sim_span){0, 0};
+        (void) try_take(sh, &candidate); /* a try */
+    }
+    if (sh->best.rate != 0) {
+        struct scenario candidate;
+        scenario_copy(&candidate, &sh->best);
+        candidate.rate = 0;
+        (void) try_take(sh, &candidate); /* a try */
+    }
     if (sh->best.retry_percent != 0) {
         struct scenario candidate;
         scenario_copy(&candidate, &sh->best);
@@ -354,13 +368,14 @@ static bool round_times(struct shrinker *sh, uint32_t first, uint32_t count, uin
         struct sim_step old = *step;
         step->at_us = rounded(step->at_us, unit);
         step->for_us = rounded(step->for_us, unit);
+        step->when.after_us = rounded(step->when.after_us, unit);
         step->delay.min = rounded(step->delay.min, unit);
         step->delay.max = rounded(step->delay.max, unit);
         if (i > 0 && step->at_us < candidate.steps[i - 1].at_us) {
             step->at_us = candidate.steps[i - 1].at_us;
         }
         differs = differs || step->at_us != old.at_us || step->for_us != old.for_us ||
-                  !same_span(step->delay, old.delay);
+                  step->when.after_us != old.when.after_us || !same_span(step->delay, old.delay);
     }
     if (!differs) {
         scenario_release(&candidate);
@@ -388,6 +403,21 @@ static void simplify_step(struct shrinker *sh, uint32_t i)
     step = sh->best.steps[i];
     if (step.both) {
         step.both = false;
+        (void) try_step(sh, i, &step);
+    }
+    step = sh->best.steps[i];
+    if (step.rate != 0) {
+        step.rate = 0;
+        (void) try_step(sh, i, &step);
+    }
+    step = sh->best.steps[i];
+    if (step.when.times > 1) {
+        step.when.times = 1;
+        (void) try_step(sh, i, &step);
+    }
+    step = sh->best.steps[i];
+    if (step.when.after_us != 0) {
+        step.when.after_us = 0;
         (void) try_step(sh, i, &step);
     }
     step = sh->best.steps[i];

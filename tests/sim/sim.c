@@ -95,6 +95,7 @@ static void on_trace(void *ctx, const struct trace_event *event)
         sim->result->marks[e.index]++;
     }
     observer_trace(sim->observer, &e);
+    trigger_event(&sim->trigger, &e);
     if (sim->hooks->trace.emit != NULL) {
         sim->hooks->trace.emit(sim->hooks->trace.ctx, &e);
     }
@@ -180,8 +181,8 @@ static void step(struct sim *sim)
     case EVENT_CLIENT:
         sim_client_event(sim, event.node);
         break;
-    case EVENT_STEP:
-        sim_fault_step(sim, &sim->scenario->steps[event.node]);
+    case EVENT_CALL:
+        sim_clients_call(sim);
         break;
     case EVENT_START:
         sim_node_start(sim, &sim->nodes[event.node]);
@@ -193,6 +194,23 @@ static void step(struct sim *sim)
     event_release(&event);
 }
 
+/* When the next step of the scenario is due, now at the earliest. */
+static uint64_t step_due(const struct sim *sim)
+{
+    return sim->healed ? UINT64_MAX : u64_max(trigger_due(&sim->trigger), sim->now_us);
+}
+
+/* At one time, before anything else. */
+static void take_step(struct sim *sim)
+{
+    struct trigger_due due;
+    sim->now_us = step_due(sim);
+    sim_count(sim, COUNT_EVENTS);
+    bool any = trigger_next(&sim->trigger, sim->now_us, &due);
+    ASSERT(any);
+    sim_fault_step(sim, &due.step);
+}
+
 bool sim_run_until(struct sim *sim, uint64_t time_us, bool (*condition)(struct sim *sim))
 {
     while (!sim_red(sim)) {
@@ -201,11 +219,17 @@ bool sim_run_until(struct sim *sim, uint64_t time_us, bool (*condition)(struct s
             condition(sim)) {
             return true;
         }
-        if (sim->heap_count == 0 || sim->heap[0].time_us > time_us) {
+        uint64_t next_us = sim->heap_count == 0 ? UINT64_MAX : sim->heap[0].time_us;
+        uint64_t due_us = step_due(sim);
+        if (u64_min(next_us, due_us) > time_us) {
             sim->now_us = time_us;
             return false;
         }
-        step(sim);
+        if (due_us <= next_us) {
+            take_step(sim);
+        } else {
+            step(sim);
+        }
     }
     return false;
 }
@@ -223,9 +247,14 @@ static void start(struct sim *sim)
     sim->observer = observer_new(&observer);
     rng_init(&sim->network_rng, s->seed ^ UINT64_C(0x6e6574));
     rng_init(&sim->fault_rng, s->seed ^ UINT64_C(0x6661756c74));
+    rng_init(&sim->rate_rng, s->seed ^ UINT64_C(0x72617465));
+    trigger_init(&sim->trigger, s);
     arena_init(&sim->arena, 1 << 14, SIZE_MAX / 4);
     buf_init(&sim->text, 4 << 20);
     buf_init(&sim->head, SIZE_MAX / 4);
+    for (uint32_t i = 0; i < ARRAY_SIZE(sim->values); i++) {
+        buf_init(&sim->values[i], 4 << 20);
+    }
     map_init(&sim->seen, SEEN_MAX);
     sim->history = sim->hooks->history;
     if (sim->history == NULL) {
@@ -239,11 +268,6 @@ static void start(struct sim *sim)
         sim_node_start(sim, &sim->nodes[i]);
     }
     sim_clients_init(sim);
-    for (uint32_t i = 0; i < s->steps_count; i++) {
-        sim_push(sim, (struct event){.time_us = u64_max(s->steps[i].at_us, START_US),
-                                     .kind = EVENT_STEP,
-                                     .node = i});
-    }
 }
 
 static void release(struct sim *sim)
@@ -260,6 +284,10 @@ static void release(struct sim *sim)
     arena_release(&sim->arena);
     buf_release(&sim->text);
     buf_release(&sim->head);
+    for (uint32_t i = 0; i < ARRAY_SIZE(sim->values); i++) {
+        buf_release(&sim->values[i]);
+    }
+    trigger_release(&sim->trigger);
     observer_free(sim->observer);
     if (sim->history_owned) {
         history_free(sim->history);
@@ -275,9 +303,10 @@ static void on_diag(enum diag_level level, const char *text, void *ctx)
     (void) ctx;
 }
 
-static void collect(struct sim *sim)
+/* The counts so far, with those that others keep. */
+static void collect(const struct sim *sim, uint64_t counts[SIM_COUNTS])
 {
-    uint64_t *counts = sim->result->counts;
+    memmove(counts, sim->result->counts, sizeof sim->result->counts);
     for (uint32_t i = 1; i <= sim->scenario->nodes; i++) {
         struct sim_disk_counts c;
         sim_disk_counts(sim->nodes[i].disk, &c);
@@ -305,10 +334,20 @@ void sim_execute(const struct scenario *scenario, const struct sim_hooks *hooks,
         (void) sim_run_until(sim, stop_us, NULL); /* no condition, no answer */
     } else {
         (void) sim_run_until(sim, scenario->length_us, NULL);
+        collect(sim, ret_result->counts_faults);
         sim_end(sim);
     }
     ret_result->virtual_us = sim->now_us;
-    collect(sim);
+    collect(sim, ret_result->counts);
     release(sim);
     diag_set_sink(NULL, NULL);
+}
+
+bool sim_as_expected(const struct scenario *scenario, const struct sim_result *result)
+{
+    if (!scenario->expect_red || !result->red) {
+        return scenario->expect_red == result->red;
+    }
+    return scenario->expect_property[0] == '\0' ||
+           strcmp(scenario->expect_property, result->property) == 0;
 }

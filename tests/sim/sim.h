@@ -41,6 +41,7 @@
     X(CLOCK_DRIFTS, "clock drifts")                                                                \
     X(SLOW_DISKS, "slow disks")                                                                    \
     X(HUNG_DISKS, "hung disks")                                                                    \
+    X(LYING_DISKS, "lying disks")                                                                  \
     X(LOST_RECORDS, "un-synced records lost")                                                      \
     X(TORN_RECORDS, "torn records")                                                                \
     X(EIO_WRITES, "EIO of write")                                                                  \
@@ -56,6 +57,7 @@
     X(LEADERS, "leader changes")                                                                   \
     X(COMMITS, "slots committed")                                                                  \
     X(CALLS, "client calls")                                                                       \
+    X(MISSED, "calls not begun, as every client had one open") /* with a rate */                   \
     X(WRITES_OK, "writes answered")                                                                \
     X(READS_OK, "reads answered")                                                                  \
     X(FAILED, "calls refused")                                                                     \
@@ -109,5 +111,9 @@ struct sim_hooks {
 /* engine must be set and scenario_check OK (asserted). hooks NULL: none. */
 void sim_execute(const struct scenario *scenario, const struct sim_hooks *hooks,
                  struct sim_result *ret_result);
+
+/* Is this what the scenario expects? A control (`expect red`) must be red, and by the property it
+ * names, if it names one; everything else must not. */
+bool sim_as_expected(const struct scenario *scenario, const struct sim_result *result);
 
 #endif

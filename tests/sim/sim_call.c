@@ -19,7 +19,7 @@
 
 enum {
     KEY_SIZE = 16,
-    VALUE_MAX = 200,
+    VALUE_SPREAD = 176,      /* bytes behind the number, unless the scenario has sizes of values */
     LIST_MAX = 300,          /* bytes; a longer one is deleted by whoever would extend it */
     COMPACT_BEHIND_MAX = 50, /* revisions */
     OP_VERSION_BITS = 48,
@@ -60,20 +60,38 @@ static struct sim_key pair_of(struct sim_key key)
     return key;
 }
 
-static struct bytes value_text(uint8_t *text, uint64_t value)
+/* How long a value is follows from the value: whoever reads it knows how it must look. `digits`
+ * bytes are its number. */
+static uint64_t value_size(const struct sim *sim, struct sim_key key, uint64_t value,
+                           uint64_t digits)
 {
-    int digits = snprintf((char *) text, VALUE_MAX, "%" PRIu64 ":", value);
-    size_t size = (size_t) digits + value * 7 % (VALUE_MAX - 24);
-    for (size_t i = (size_t) digits; i < size; i++) {
-        text[i] = (uint8_t) ('a' + (value + i) % 26);
+    struct sim_span span = sim->scenario->value;
+    if (span.max == 0 || key.space != KEY_REGISTER) {
+        return digits + value * 7 % VALUE_SPREAD;
     }
-    return bytes_of(text, size);
+    uint64_t drawn = hash64_mix(value, sim->scenario->seed) % (span.max - span.min + 1);
+    return u64_max(span.min + drawn, digits);
+}
+
+static struct bytes value_text(struct sim *sim, struct buf *text, struct sim_key key,
+                               uint64_t value)
+{
+    buf_clear(text);
+    int err = buf_printf(text, "%" PRIu64 ":", value);
+    ASSERT(err == OK);
+    size_t size = (size_t) value_size(sim, key, value, text->size);
+    err = buf_reserve(text, size - text->size);
+    ASSERT(err == OK);
+    for (size_t i = text->size; i < size; i++) {
+        text->data[i] = (uint8_t) ('a' + (value + i) % 26);
+    }
+    buf_advance(text, size - text->size);
+    return buf_bytes(text);
 }
 
 /* 0: not one of ours. */
-static uint64_t value_number(const struct sim *sim, struct bytes bytes)
+static uint64_t value_number(struct sim *sim, struct sim_key key, struct bytes bytes)
 {
-    uint8_t text[VALUE_MAX];
     uint64_t value = 0;
     for (size_t i = 0; i < bytes.size && bytes.data[i] != ':'; i++) {
         if (bytes.data[i] < '0' || bytes.data[i] > '9' || value > sim->value_number) {
@@ -81,7 +99,7 @@ static uint64_t value_number(const struct sim *sim, struct bytes bytes)
         }
         value = value * 10 + (uint64_t) (bytes.data[i] - '0');
     }
-    return bytes_equal(value_text(text, value), bytes) ? value : 0;
+    return bytes_equal(value_text(sim, &sim->values[2], key, value), bytes) ? value : 0;
 }
 
 static struct history_value in_history(struct sim *sim, uint64_t value)
@@ -97,12 +115,19 @@ static struct history_value in_history(struct sim *sim, uint64_t value)
 /* Requests. */
 
 struct request {
+    struct sim *sim; /* its buffers are used */
     struct buf *buf;
     uint8_t tag; /* 0: a read */
     uint8_t kind;
     char keys[2][KEY_SIZE];
-    uint8_t values[3][VALUE_MAX];
 };
+
+/* Of this many values of a request. */
+static struct bytes request_value(struct request *q, uint32_t number, struct sim_key key,
+                                  uint64_t value)
+{
+    return value_text(q->sim, &q->sim->values[number], key, value);
+}
 
 static struct txn_op put_op(struct bytes key, struct bytes value)
 {
@@ -121,8 +146,8 @@ static int encode_pair(struct request *q, const struct client_op *op)
     const struct txn_op ops[] = {
         range_op(a),
         range_op(b),
-        put_op(a, value_text(q->values[0], op->value)),
-        put_op(b, value_text(q->values[1], op->value + 1)),
+        put_op(a, request_value(q, 0, op->key, op->value)),
+        put_op(b, request_value(q, 1, pair_of(op->key), op->value + 1)),
     };
     struct txn_request txn = {.success = ops, .success_count = 4};
     if (op->variant == TXN_READ) {
@@ -159,9 +184,9 @@ static int encode_cas(struct request *q, const struct client_op *op)
     struct compare compare = {.result = COMPARE_EQUAL, .target = COMPARE_VERSION, .key = key};
     if (op->expected != 0) {
         compare.target = COMPARE_VALUE;
-        compare.value = value_text(q->values[1], op->expected);
+        compare.value = request_value(q, 1, op->key, op->expected);
     }
-    return encode_conditional(q, &compare, key, value_text(q->values[0], op->value));
+    return encode_conditional(q, &compare, key, request_value(q, 0, op->key, op->value));
 }
 
 bool sim_call_fits(const struct client *c)
@@ -190,7 +215,8 @@ static int encode_simple(struct request *q, const struct client_op *op)
 {
     struct bytes key = key_text(q->keys[0], op->key);
     if (op->kind == SIM_OP_PUT) {
-        const struct put_request put = {.key = key, .value = value_text(q->values[0], op->value)};
+        const struct put_request put = {.key = key,
+                                        .value = request_value(q, 0, op->key, op->value)};
         q->tag = TAG_PUT;
         q->kind = OP_PUT;
         return wire_put_request_encode(&put, q->buf);
@@ -207,7 +233,7 @@ static int encode_simple(struct request *q, const struct client_op *op)
         q->kind = OP_NONE;
         return wire_compact_request_encode(&compact, q->buf);
     }
-    const struct range_request range = {.key = key, .serializable = op->kind == SIM_OP_LOCAL};
+    const struct range_request range = {.key = key, .serializable = sim_op_local(q->sim, op)};
     q->tag = 0;
     q->kind = OP_RANGE;
     return wire_range_request_encode(&range, q->buf);
@@ -235,7 +261,7 @@ static uint64_t sequence_of(const struct client *c)
 
 int sim_call_submit(struct sim *sim, struct client *c, struct node *n, uint64_t timeout_us)
 {
-    struct request q = {.buf = &sim->text};
+    struct request q = {.sim = sim, .buf = &sim->text};
     buf_clear(&sim->text);
     int err = encode(&q, c);
     ASSERT(err == OK);
@@ -244,7 +270,7 @@ int sim_call_submit(struct sim *sim, struct client *c, struct node *n, uint64_t 
         const struct replica_read_args args = {.call = c->call,
                                                .deadline_us = deadline,
                                                .kind = q.kind,
-                                               .serializable = c->op.kind == SIM_OP_LOCAL,
+                                               .serializable = sim_op_local(sim, &c->op),
                                                .request = buf_bytes(q.buf)};
         return replica_read(n->replica, &args);
     }
@@ -385,7 +411,7 @@ static struct history_value saw(struct sim *sim, struct client *c, struct sim_ke
                           : history_value(sim->history, kv->value.data, kv->value.size);
     }
     if (kv != NULL) {
-        value = value_number(sim, kv->value);
+        value = value_number(sim, key, kv->value);
         if (value == 0 || value > sim->value_number) {
             sim_fail(sim, "P2", "client %u read what nobody wrote", c->id);
         }
@@ -461,6 +487,7 @@ static void answered_write(struct sim *sim)
         sim->result->gap_us = u64_max(sim->result->gap_us, sim->now_us - sim->write_us);
     }
     sim->write_us = sim->now_us;
+    trigger_write(&sim->trigger, sim->now_us);
 }
 
 static void answer_txn(struct sim *sim, struct client *c, const struct api_response *response)
@@ -526,7 +553,8 @@ bool sim_call_answer(struct sim *sim, struct client *c, const struct node *n,
         return true;
     }
     bool changed = answer_op(sim, c, response);
-    if (c->op.sequence == 0) {
+    /* What was read without a quorum is left to the checker of histories. */
+    if (c->op.sequence == 0 && !sim_op_local(sim, &c->op)) {
         check_order(sim, c, n, response->revision, changed);
     }
     if (c->op.kind == SIM_OP_APPEND && !changed) {

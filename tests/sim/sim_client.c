@@ -34,6 +34,11 @@ uint32_t sim_keys(const struct sim *sim, uint8_t space)
     }
 }
 
+bool sim_op_local(const struct sim *sim, const struct client_op *op)
+{
+    return op->kind == SIM_OP_LOCAL || (op->kind == SIM_OP_GET && sim->scenario->reads_local);
+}
+
 bool sim_op_writes(const struct client_op *op)
 {
     switch (op->kind) {
@@ -53,12 +58,26 @@ void sim_client_sleep(struct sim *sim, struct client *c, uint64_t us)
     sim_push(sim, (struct event){.time_us = c->wake_us, .kind = EVENT_CLIENT, .node = c->id});
 }
 
+/* With a rate, others than the client say when it calls again. */
+static bool by_rate(const struct sim *sim)
+{
+    return sim->scenario->rate != 0 && !sim->healed;
+}
+
 static void think(struct sim *sim, struct client *c)
 {
     c->call = 0;
     c->state = CLIENT_THINKS;
-    sim_client_sleep(sim, c,
-                     rng_between(&c->rng, sim->scenario->think.min, sim->scenario->think.max));
+    c->wake_us = 0;
+    if (!by_rate(sim)) {
+        sim_client_sleep(sim, c,
+                         rng_between(&c->rng, sim->scenario->think.min, sim->scenario->think.max));
+    }
+}
+
+static bool is_free(const struct client *c)
+{
+    return c->state == CLIENT_THINKS && c->wake_us == 0;
 }
 
 static void new_session(struct client *c)
@@ -66,6 +85,35 @@ static void new_session(struct client *c)
     c->session = SESSION_CLIENT_BIT | (((c->session >> 16 & 0xffffffff) + 1) << 16) | (c->id + 1);
     c->sequence = 1;
     c->past.sequence = 0;
+}
+
+/* A time drawn from the exponential distribution of mean 1, in 2^-32. By comparisons alone (J. von
+ * Neumann, 1951), as a logarithm need not be the same in every build. */
+static uint64_t exponential(struct rng *rng)
+{
+    for (uint64_t whole = 0;; whole += UINT64_C(1) << 32) {
+        uint64_t first = rng_u64(rng) >> 32;
+        uint64_t last = first;
+        bool odd = true;
+        for (;;) {
+            uint64_t next = rng_u64(rng) >> 32;
+            if (next >= last) {
+                break;
+            }
+            last = next;
+            odd = !odd;
+        }
+        if (odd) {
+            return whole + first;
+        }
+    }
+}
+
+/* The moments of calls are a Poisson process: they depend on no answer. */
+static void call_later(struct sim *sim)
+{
+    uint64_t us = exponential(&sim->rate_rng) * 1000000 / sim->scenario->rate >> 32;
+    sim_push(sim, (struct event){.time_us = sim->now_us + us, .kind = EVENT_CALL});
 }
 
 void sim_clients_init(struct sim *sim)
@@ -79,6 +127,18 @@ void sim_clients_init(struct sim *sim)
             new_session(c);
         }
         think(sim, c);
+    }
+    if (by_rate(sim)) {
+        call_later(sim);
+    }
+}
+
+void sim_clients_heal(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->scenario->clients; i++) {
+        if (is_free(&sim->clients[i])) {
+            think(sim, &sim->clients[i]);
+        }
     }
 }
 
@@ -346,6 +406,26 @@ static void begin(struct sim *sim, struct client *c)
     c->again = false;
     c->op.attempts++;
     call(sim, c, choose_node(sim, c));
+}
+
+void sim_clients_call(struct sim *sim)
+{
+    uint32_t free_ones[SIM_CLIENTS_MAX];
+    uint32_t count = 0;
+    if (!by_rate(sim)) {
+        return;
+    }
+    call_later(sim);
+    for (uint32_t i = 0; i < sim->scenario->clients; i++) {
+        if (is_free(&sim->clients[i])) {
+            free_ones[count++] = i;
+        }
+    }
+    if (count == 0) {
+        sim_count(sim, COUNT_MISSED);
+        return;
+    }
+    begin(sim, &sim->clients[free_ones[rng_below(&sim->rate_rng, count)]]);
 }
 
 /* Nobody answered, or nobody wants to know any more. */

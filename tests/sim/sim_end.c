@@ -98,6 +98,7 @@ static void end_safety(struct sim *sim)
     const struct sim_step heal = {.kind = STEP_HEAL};
     sim->clients_stop = true;
     sim->healed = true;
+    sim_clients_heal(sim);
     sim_fault_step(sim, &heal);
     for (uint32_t i = 1; i <= sim->scenario->nodes; i++) {
         sim_fault_heal_node(sim, &sim->nodes[i]);
@@ -160,6 +161,7 @@ static void end_liveness(struct sim *sim)
     uint64_t begin = sim->now_us;
     uint64_t answered[SIM_CLIENTS_MAX];
     sim->healed = true;
+    sim_clients_heal(sim);
     heal_core(sim);
     (void) sim_run_until(sim, begin + elections(sim, GRACE_ELECTIONS), NULL);
     to_the_core(sim);

@@ -21,6 +21,15 @@ static void cut_all(struct sim *sim, uint32_t node)
     }
 }
 
+/* All links of the node, both ways. */
+static void join_node(struct sim *sim, uint32_t node)
+{
+    for (uint32_t i = 1; i <= sim->scenario->nodes; i++) {
+        sim_network_join(sim, node, i);
+        sim_network_join(sim, i, node);
+    }
+}
+
 static void join_all(struct sim *sim)
 {
     for (uint32_t a = 1; a <= sim->scenario->nodes; a++) {
@@ -77,6 +86,10 @@ static void network_step(struct sim *sim, const struct sim_step *step, uint32_t 
         sim_note(sim, node, "isolate");
         sim_count(sim, COUNT_ISOLATIONS);
         cut_all(sim, node);
+        break;
+    case STEP_REJOIN:
+        sim_note(sim, node, "rejoin");
+        join_node(sim, node);
         break;
     case STEP_PARTITION:
         sim_note(sim, 0, "partition");
@@ -141,6 +154,17 @@ static void disk_step(struct sim *sim, struct node *n, const struct sim_step *st
         sim_note(sim, n->id, "slow disk");
         sim_count(sim, COUNT_SLOW_DISKS);
         n->factor = (uint64_t) step->amount;
+        n->delay_us = n->factor == 1 ? 0 : n->delay_us;
+        break;
+    case STEP_DISK_DELAY:
+        sim_note(sim, n->id, "slow disk");
+        sim_count(sim, COUNT_SLOW_DISKS);
+        n->delay_us = (uint64_t) step->amount;
+        break;
+    case STEP_DISK_LIE:
+        sim_note(sim, n->id, "lying disk");
+        sim_count(sim, COUNT_LYING_DISKS);
+        n->lies_until_us = sim->now_us + step->for_us;
         break;
     case STEP_DISK_HANG:
         sim_note(sim, n->id, "hung disk");
@@ -249,6 +273,7 @@ static bool of_network(const struct sim_step *step)
     case STEP_CLOG:
     case STEP_QUALITY:
     case STEP_ISOLATE:
+    case STEP_REJOIN:
     case STEP_PARTITION:
     case STEP_HEAL:
         return true;
@@ -268,20 +293,27 @@ void sim_fault_step(struct sim *sim, const struct sim_step *step)
         first = sim_leader(sim);
         last = first;
     }
-    if (of_network(step)) {
-        if (step->kind != STEP_ISOLATE || first != 0) {
-            network_step(sim, step, first);
-        }
-        return;
+    if (step->a == SIM_NODE_LEADER && first == 0) {
+        return; /* nobody leads */
+    }
+    if (of_network(step) && first == 0) {
+        network_step(sim, step, 0);
     }
     for (uint32_t i = first; i <= last && i != 0 && !sim_red(sim); i++) {
-        node_step(sim, &sim->nodes[i], step);
+        if (of_network(step)) {
+            network_step(sim, step, i);
+        } else {
+            node_step(sim, &sim->nodes[i], step);
+        }
     }
+    trigger_undo(&sim->trigger, step, step->a == SIM_NODE_ALL ? step->a : first, sim->now_us);
 }
 
 void sim_fault_heal_node(struct sim *sim, struct node *n)
 {
     n->factor = 1;
+    n->delay_us = 0;
+    n->lies_until_us = 0;
     n->hung_until_us = 0;
     n->paused_until_us = 0;
     n->slow_until_us = 0;

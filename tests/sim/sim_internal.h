@@ -23,6 +23,7 @@
 #include "tests/sim/disk.h"
 #include "tests/sim/observer.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/trigger.h"
 
 enum event_kind {
     EVENT_WAKE,    /* a node's deadline */
@@ -32,7 +33,7 @@ enum event_kind {
     EVENT_LOAD,
     EVENT_FETCH,
     EVENT_CLIENT, /* a client goes on, or gives a call up */
-    EVENT_STEP,   /* of the scenario; node = its number */
+    EVENT_CALL,   /* with a rate: some client begins a call */
     EVENT_START,  /* a node is started again */
 };
 
@@ -40,7 +41,7 @@ struct event {
     uint64_t time_us;
     uint64_t number; /* of events at one time the older goes first */
     uint32_t kind;   /* enum event_kind */
-    uint32_t node;   /* or client, or step */
+    uint32_t node;   /* or client */
     uint64_t life;   /* of the node; 0: any */
     void *object;    /* message: struct flight; fetch: struct fetch; load: struct load */
 };
@@ -91,8 +92,10 @@ struct node {
     struct list log_queue;
     struct list log_group; /* under way */
     struct mvcc_flush *flush;
-    uint64_t factor; /* disk times are multiplied by it */
+    uint64_t factor;   /* disk times are multiplied by it */
+    uint64_t delay_us; /* and each sync takes so much longer */
     uint64_t hung_until_us;
+    uint64_t lies_until_us; /* what it says is synced is not */
     uint64_t paused_until_us;
     uint64_t slow_until_us;
     uint64_t turn_us; /* while slow: what a turn takes */
@@ -184,9 +187,12 @@ struct sim {
     struct link links[SIM_NODES_MAX + 1][SIM_NODES_MAX + 1]; /* from, to */
     struct rng network_rng;
     struct rng fault_rng;
+    struct rng rate_rng;
+    struct trigger trigger;
     struct arena arena;
-    struct buf text; /* scratch of clients */
-    struct buf head; /* and of messages */
+    struct buf text;      /* scratch of clients */
+    struct buf head;      /* and of messages */
+    struct buf values[3]; /* and of values */
 
     struct client clients[SIM_CLIENTS_MAX];
     struct history *history;
@@ -254,6 +260,7 @@ void sim_network_join(struct sim *sim, uint32_t from, uint32_t to);
 void sim_flight_free(struct flight *flight);
 
 /* sim_fault.c */
+/* Carries the step out; what ends it is due by itself. */
 void sim_fault_step(struct sim *sim, const struct sim_step *step);
 void sim_fault_heal_node(struct sim *sim, struct node *n); /* speed and disk as new; starts it */
 
@@ -261,6 +268,8 @@ void sim_fault_heal_node(struct sim *sim, struct node *n); /* speed and disk as 
 void sim_clients_init(struct sim *sim);
 void sim_clients_release(struct sim *sim);
 void sim_client_event(struct sim *sim, uint32_t client);
+void sim_clients_call(struct sim *sim); /* with a rate: the next call is due */
+void sim_clients_heal(struct sim *sim); /* the faults are over: from now on clients think */
 void sim_client_sleep(struct sim *sim, struct client *c, uint64_t us);
 void sim_client_reply(struct sim *sim, struct node *n, const struct replica_reply *reply);
 void sim_clients_node_gone(struct sim *sim, const struct node *n); /* connections break */
@@ -270,6 +279,7 @@ void sim_client_over(struct sim *sim, struct client *c, int err);
 void sim_clients_final(struct sim *sim);                 /* one reads every key once more */
 uint32_t sim_keys(const struct sim *sim, uint8_t space); /* how many keys of a kind there are */
 bool sim_op_writes(const struct client_op *op);
+bool sim_op_local(const struct sim *sim, const struct client_op *op); /* read without a quorum */
 
 /* sim_call.c */
 MUST_USE int sim_call_submit(struct sim *sim, struct client *c, struct node *n,

@@ -28,13 +28,22 @@ static uint64_t done_at(struct sim *sim, struct node *n, struct sim_span span)
     return begin + rng_between(&n->rng, span.min, span.max) * n->factor;
 }
 
+/* The log's writes and the state's are synced; trims and reads are not. */
+static bool syncs(const struct node *n, uint32_t kind)
+{
+    struct list_node *first = list_first(&n->log_group);
+    return kind == EVENT_STATE ||
+           (kind == EVENT_LOG && list_entry(first, struct job, node)->write != NULL);
+}
+
 static void push(struct sim *sim, struct node *n, uint32_t kind, struct sim_span span, void *object)
 {
-    sim_push(sim, (struct event){.time_us = done_at(sim, n, span),
-                                 .kind = kind,
-                                 .node = n->id,
-                                 .life = n->life,
-                                 .object = object});
+    sim_push(sim,
+             (struct event){.time_us = done_at(sim, n, span) + (syncs(n, kind) ? n->delay_us : 0),
+                            .kind = kind,
+                            .node = n->id,
+                            .life = n->life,
+                            .object = object});
 }
 
 /* The log. */
@@ -126,6 +135,7 @@ static int failed_call(struct sim *sim, struct node *n, const struct sim_disk_co
 static void log_done(struct sim *sim, struct node *n)
 {
     struct sim_disk_counts before = counts_of(n);
+    sim_disk_lie(n->disk, sim->now_us < n->lies_until_us);
     int err = failed_call(sim, n, &before, log_perform(n));
     if (err != OK) {
         sim_node_fatal(sim, n, err, "a log write");
@@ -180,6 +190,7 @@ static int state_perform(struct node *n)
 static void state_done(struct sim *sim, struct node *n)
 {
     struct sim_disk_counts before = counts_of(n);
+    sim_disk_lie(n->disk, sim->now_us < n->lies_until_us);
     int err = failed_call(sim, n, &before, state_perform(n));
     if (err != OK) {
         sim_node_fatal(sim, n, err, "a state write");

@@ -185,6 +185,10 @@ static void options_fill(const struct sim *sim, const struct node *n, struct rep
     o->consensus.seed = sim->scenario->seed ^ (uint64_t) n->id << 32 ^ n->life << 40;
     o->consensus.trace = sim_sink((struct sim *) sim);
     o->consensus.election_us = value[OPTION_ELECTION];
+    o->consensus.election_spread_us = value[OPTION_ELECTION_SPREAD];
+    o->consensus.candidate_us = value[OPTION_CANDIDATE];
+    o->consensus.candidate_spread_us = value[OPTION_CANDIDATE_SPREAD];
+    o->consensus.candidate_backoff = value[OPTION_CANDIDATE_BACKOFF] != 0;
     o->consensus.heartbeat_us = value[OPTION_HEARTBEAT];
     o->consensus.resend_us = value[OPTION_RESEND];
     o->consensus.backoff_min_us = value[OPTION_BACKOFF_MIN];
@@ -368,6 +372,7 @@ static void take_down(struct sim *sim, struct node *n, bool power)
     n->log = NULL;
     n->store = NULL;
     n->paused_until_us = 0;
+    trigger_down(&sim->trigger, n->id, sim->now_us);
     sim_clients_node_gone(sim, n);
 }
 

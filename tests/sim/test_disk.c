@@ -296,6 +296,53 @@ static void test_disk_same_seed_does_the_same(void **state)
 
 /* The later of two writes under way began when the earlier was synced: also over the beginning of a
  * new write-ahead file. */
+/* A sync that lies is OK and makes nothing durable; the next one that is one makes all durable. */
+static void test_disk_lying_sync_is_lost_until_the_next_honest_one(void **state)
+{
+    (void) state;
+    uint32_t lost = 0;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct rig *r = disk_rig_new(seed, RIG_BUFFER);
+        disk_rig_open(r, disk_rig_state, true);
+        disk_rig_put_rows(r, 0, 2);
+        sim_disk_lie(r->disk, true);
+        disk_rig_put_rows(r, 2, 2);
+        assert_int_equal(disk_rig_counts(r).lies, 2);
+        sim_disk_lie(r->disk, false);
+        if (seed % 2 == 0) {
+            disk_rig_put_rows(r, 4, 1);
+        }
+        sim_disk_crash(r->disk);
+        int rows = disk_rig_reopen_rows(r, disk_rig_state);
+        if (seed % 2 == 0) {
+            assert_int_equal(rows, 5);
+        } else {
+            assert_true(rows >= 2);
+            lost += rows < 4 ? 1 : 0;
+        }
+        disk_rig_free(r);
+    }
+    assert_true(lost > SEEDS / 10);
+}
+
+/* In both write-ahead files and both databases. */
+static void test_disk_honest_sync_flushes_the_whole_disk(void **state)
+{
+    (void) state;
+    for (uint64_t seed = 0; seed < SEEDS; seed++) {
+        struct rig *r = disk_rig_new(seed, RIG_BUFFER);
+        disk_rig_open(r, disk_rig_state, true);
+        sim_disk_lie(r->disk, true);
+        disk_rig_put_rows(r, 0, 30);
+        sim_disk_lie(r->disk, false);
+        disk_rig_open(r, disk_rig_log, true);
+        disk_rig_put_rows(r, 0, 1);
+        sim_disk_crash(r->disk);
+        assert_int_equal(disk_rig_reopen_rows(r, disk_rig_state), 30);
+        disk_rig_free(r);
+    }
+}
+
 static void test_disk_held_writes_go_from_the_end(void **state)
 {
     (void) state;
@@ -512,6 +559,8 @@ int main(void)
         cmocka_unit_test(test_disk_mixed_writes_leave_holes),
         cmocka_unit_test(test_disk_synced_writes_are_a_prefix_with_all_acknowledged),
         cmocka_unit_test(test_disk_same_seed_does_the_same),
+        cmocka_unit_test(test_disk_lying_sync_is_lost_until_the_next_honest_one),
+        cmocka_unit_test(test_disk_honest_sync_flushes_the_whole_disk),
         cmocka_unit_test(test_disk_held_writes_go_from_the_end),
         cmocka_unit_test(test_disk_held_creation_is_all_or_nothing),
         cmocka_unit_test(test_disk_failed_write_is_final_and_proves_nothing),

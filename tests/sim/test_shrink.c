@@ -321,6 +321,53 @@ static void test_shrink_of_what_is_always_red_is_next_to_nothing(void **state)
     buf_release(&text);
 }
 
+static bool has_condition_of_3(const struct scenario *s)
+{
+    for (uint32_t i = 0; i < s->steps_count; i++) {
+        const struct sim_when *when = &s->steps[i].when;
+        if (when->kind == WHEN_LEADER_IS && when->node >= 1 && s->steps[i].kind == STEP_CRASH) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Steps with conditions go like others, what is left of one is plain, and what the scenario is
+ * about and expects stays. */
+static void test_shrink_leaves_out_conditions_and_keeps_what_is_expected(void **state)
+{
+    static const char text[] = "# What it is about.\n"
+                               "scenario 2\n"
+                               "nodes 5\n"
+                               "clients 8 keys 5 rate 200 value 256 reads local\n"
+                               "when leader changes times 3 crash leader for 1s\n"
+                               "when leader is 4 from 1234567us after 7654321us times 9 crash 2\n"
+                               "when stops 3 heal\n"
+                               "at 2s link 1->2 rate 1MiB\n"
+                               "expect red K1\n";
+    (void) state;
+    struct judge judge = {.red = has_condition_of_3};
+    struct scenario from;
+    struct scenario small;
+    assert_int_equal(scenario_parse(bytes_str(text), &from, NULL), OK);
+    from.engine = engine_by_name("raft");
+    (void) shrink(&judge, &from, TRIES_MAX, &small);
+    assert_false(judge.wrong);
+    assert_int_equal(small.steps_count, 1);
+    assert_int_equal(small.steps[0].when.kind, WHEN_LEADER_IS);
+    assert_int_equal(small.steps[0].when.times, 1);
+    assert_int_equal(small.steps[0].when.after_us, 0);
+    assert_int_equal(small.nodes, 2); /* the condition's node and the step's */
+    assert_true(small.steps[0].when.node <= 2);
+    assert_int_equal(small.rate, 0);
+    assert_int_equal(small.value.max, 0);
+    assert_string_equal(small.about, "What it is about.");
+    assert_true(small.expect_red);
+    assert_string_equal(small.expect_property, "K1");
+    scenario_release(&from);
+    scenario_release(&small);
+}
+
 static void test_shrink_stops_at_the_most_tries(void **state)
 {
     (void) state;
@@ -348,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_shrink_cuts_right_behind_the_violation),
         cmocka_unit_test(test_shrink_keeps_the_last_steps_last),
         cmocka_unit_test(test_shrink_of_what_is_always_red_is_next_to_nothing),
+        cmocka_unit_test(test_shrink_leaves_out_conditions_and_keeps_what_is_expected),
         cmocka_unit_test(test_shrink_stops_at_the_most_tries),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -157,6 +157,13 @@ static void test_sim_each_fault_happens(void **state)
          COUNT_STALE},
         {"at 3s clock 2 jump 5s\n", COUNT_CLOCK_JUMPS},
         {"at 3s clock 2 drift 50000ppm\n", COUNT_CLOCK_DRIFTS},
+        {"at 3s disk 2 delay 50ms\n", COUNT_SLOW_DISKS},
+        {"at 3s disk 2 lie for 2s\n", COUNT_LYING_DISKS},
+        {"at 3s crash 2 for 1s\n", COUNT_RESTARTS},
+        {"when writes 20 crash 2 for 1s\n", COUNT_RESTARTS},
+        {"when commit 20 power-loss leader for 1s\n", COUNT_POWER_LOSSES},
+        {"at 3s crash 2\nwhen stops 2 after 1s restart 2\n", COUNT_RESTARTS},
+        {"clients 1 rate 200\n", COUNT_MISSED},
     };
     (void) state;
     for (size_t e = 0; e < ARRAY_SIZE(engines); e++) {
@@ -206,6 +213,209 @@ static void test_sim_goes_on_without_its_leader(void **state)
     }
 }
 
+/* Runs three nodes of Raft with these lines and gives back the events that are asked for. */
+struct watched {
+    struct sim_result result;
+    uint64_t at_us[64]; /* of events of the kind, with the note unless that is NULL */
+    uint32_t node[64];
+    uint32_t count;
+    uint8_t kind;
+    const char *note;
+};
+
+static void watch(void *ctx, const struct trace_event *e)
+{
+    struct watched *w = ctx;
+    bool same = w->note == NULL || (e->note != NULL && strcmp(e->note, w->note) == 0);
+    if (e->kind == w->kind && same && w->count < ARRAY_SIZE(w->at_us)) {
+        w->at_us[w->count] = e->time_us;
+        w->node[w->count] = e->node;
+        w->count++;
+    }
+}
+
+static void run_watched(const char *lines, struct watched *w)
+{
+    char text[512];
+    struct scenario s;
+    const struct sim_hooks hooks = {.trace = {.emit = watch, .ctx = w}};
+    (void) snprintf(text, sizeof text, "%s%s", calm, lines);
+    make(text, "raft", 5, &s);
+    assert_int_equal(scenario_check(&s, NULL), OK);
+    sim_execute(&s, &hooks, &w->result);
+    scenario_release(&s);
+}
+
+/* S4: a condition becomes true, the step comes after so long, and so does its end, as often as was
+ * said. */
+static void test_sim_conditions_make_steps_due(void **state)
+{
+    (void) state;
+    struct watched leaders = {.kind = TRACE_BECAME_LEADER};
+    struct watched crashes = {.kind = TRACE_FAULT, .note = "crash"};
+    struct watched restarts = {.kind = TRACE_FAULT, .note = "restart"};
+    static const char lines[] = "option election 300ms\nat 2s crash leader for 1s\n"
+                                "when leader changes after 50ms times 2 crash leader for 500ms\n";
+    run_watched(lines, &leaders);
+    run_watched(lines, &crashes);
+    run_watched(lines, &restarts);
+    must_be_green("raft", &crashes.result);
+    assert_int_equal(crashes.result.trace_hash, leaders.result.trace_hash);
+    assert_true(leaders.count >= 4);
+    assert_int_equal(crashes.count, 3);
+    assert_int_equal(restarts.count, 3);
+    assert_int_equal(crashes.at_us[0], 2000000);
+    for (uint32_t i = 1; i <= 2; i++) {
+        assert_int_equal(crashes.at_us[i], leaders.at_us[i] + 50000);
+        assert_int_equal(crashes.node[i], leaders.node[i]);
+    }
+    assert_int_equal(restarts.node[0], crashes.node[0]);
+}
+
+/* The end joins the links of the node that led then, not of the one that leads now. */
+static void test_sim_isolated_leader_rejoins_as_the_node_it_was(void **state)
+{
+    (void) state;
+    struct watched out = {.kind = TRACE_FAULT, .note = "isolate"};
+    struct watched back = {.kind = TRACE_FAULT, .note = "rejoin"};
+    run_watched("at 3s isolate leader for 2s\n", &out);
+    run_watched("at 3s isolate leader for 2s\n", &back);
+    must_be_green("raft", &out.result);
+    assert_true(out.result.counts[COUNT_CUT_OFF] > 0);
+    assert_true(out.result.counts[COUNT_LEADERS] >= 2);
+    assert_int_equal(back.count, 1);
+    assert_int_equal(back.at_us[0], 5000000);
+    assert_int_equal(back.node[0], out.node[0]);
+    /* All of them: each is cut off. */
+    struct watched all = {.kind = TRACE_FAULT, .note = "isolate"};
+    run_watched("at 3s isolate all for 2s\n", &all);
+    assert_int_equal(all.count, 3);
+    assert_true(all.result.gap_us >= 2000000);
+}
+
+/* A message takes its bytes' time of a link, and those behind it wait. */
+static void test_sim_links_have_a_bandwidth(void **state)
+{
+    (void) state;
+    static const char slow[] = "clients 4 keys 3 value 8KiB timeout 5s\nmix put 1\n"
+                               "at 1s link 1<->2 rate 100KiB\nat 1s link 1<->3 rate 100KiB\n"
+                               "at 1s link 2<->3 rate 100KiB\n";
+    static const char fast[] = "clients 4 keys 3 value 8KiB timeout 5s\nmix put 1\n";
+    struct watched limited = {.kind = TRACE_FAULT};
+    struct watched any = {.kind = TRACE_FAULT};
+    run_watched(slow, &limited);
+    run_watched(fast, &any);
+    must_be_green("raft", &limited.result);
+    must_be_green("raft", &any.result);
+    uint64_t writes = limited.result.counts_faults[COUNT_WRITES_OK];
+    assert_true(writes > 20);
+    assert_true(2 * writes < any.result.counts_faults[COUNT_WRITES_OK]);
+    /* 10 s, six directions: no more bytes than they let through, but for the first second's. */
+    assert_true(limited.result.counts_faults[COUNT_BYTES] < UINT64_C(6) * 102400 * 10);
+    assert_true(any.result.counts[COUNT_BYTES] > any.result.counts[COUNT_WRITES_OK] * 2 * 8192);
+}
+
+/* Calls begin at random moments at the rate that was asked for, whatever the answers take. */
+static void test_sim_rate_is_that_of_calls_and_does_not_wait_for_answers(void **state)
+{
+    (void) state;
+    struct watched w = {.kind = TRACE_FAULT};
+    struct watched slow = {.kind = TRACE_FAULT};
+    run_watched("clients 64 keys 8 rate 200 retry 0%\nmix put 1\n", &w);
+    must_be_green("raft", &w.result);
+    /* 2,000 in 10 s: the standard deviation is 45. */
+    uint64_t moments = w.result.counts_faults[COUNT_CALLS] + w.result.counts_faults[COUNT_MISSED];
+    assert_true(moments > 1800 && moments < 2200);
+    assert_true(w.result.counts_faults[COUNT_CALLS] > 1500);
+    /* Each client has one call at a time: so many are all there can be. */
+    run_watched("clients 2 keys 8 rate 200\ndisk log 50ms\n", &slow);
+    must_be_green("raft", &slow.result);
+    assert_true(slow.result.counts[COUNT_MISSED] > 1000);
+}
+
+/* S1, P2: values have the sizes that were asked for, and still each is written once. */
+static void test_sim_values_have_their_sizes(void **state)
+{
+    (void) state;
+    struct watched w = {.kind = TRACE_FAULT};
+    struct watched again = {.kind = TRACE_FAULT};
+    static const char lines[] = "clients 8 keys 3 value 1KiB..4KiB\n"
+                                "mix put 3 get 3 cas 2 append 2 txn 2\nat 4s crash leader for 1s\n";
+    run_watched(lines, &w);
+    run_watched(lines, &again);
+    must_be_green("raft", &w.result);
+    assert_memory_equal(&w.result, &again.result, sizeof w.result);
+    assert_true(w.result.counts[COUNT_BYTES] > w.result.counts[COUNT_WRITES_OK] * 1024);
+}
+
+/* D1, D3: what a lying disk said was durable can be gone after a power loss; without one it shows
+ * nowhere. */
+static void test_sim_lying_disk_loses_what_it_said_was_durable(void **state)
+{
+    (void) state;
+    struct watched safe = {.kind = TRACE_FAULT};
+    struct watched lost = {.kind = TRACE_FAULT};
+    uint32_t red = 0;
+    run_watched("at 2s disk all lie for 4s\nat 3s crash all\nat 3500ms restart all\n", &safe);
+    must_be_green("raft", &safe.result);
+    static const char lines[] =
+        "at 2s disk all lie for 4s\nat 3s power-loss all\nat 3500ms restart all\n";
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        char text[512];
+        (void) snprintf(text, sizeof text, "%s%s", calm, lines);
+        run(text, "raft", seed, &lost.result);
+        red += lost.result.red ? 1 : 0;
+    }
+    assert_true(red > 10);
+}
+
+/* R9, K1: the control. A node alone answers with what was true before; the checker finds it. */
+static void test_sim_local_reads_are_found_stale(void **state)
+{
+    static const char text[] =
+        "scenario 2\nnodes 3\nlength 8s\nclients 9 keys 1 think 0..20ms%s\nmix put 1 get 3\n"
+        "at 2s isolate leader for 4s\nexpect red K1\n";
+    (void) state;
+    for (size_t e = 0; e < ARRAY_SIZE(engines); e++) {
+        for (uint32_t control = 0; control <= 1; control++) {
+            char lines[512];
+            struct scenario s;
+            struct sim_result r;
+            (void) snprintf(lines, sizeof lines, text, control == 1 ? " reads local" : "");
+            make(lines, engines[e], 3, &s);
+            sim_execute(&s, NULL, &r);
+            assert_int_equal(r.red, control == 1);
+            assert_string_equal(r.property, control == 1 ? "K1" : "");
+            assert_int_equal(sim_as_expected(&s, &r), control == 1);
+            /* By another property, it is not what was expected. */
+            (void) snprintf(s.expect_property, sizeof s.expect_property, "K2");
+            assert_false(sim_as_expected(&s, &r));
+            s.expect_property[0] = '\0'; /* by any */
+            assert_int_equal(sim_as_expected(&s, &r), control == 1);
+            s.expect_red = false;
+            assert_int_equal(sim_as_expected(&s, &r), control == 0);
+            scenario_release(&s);
+        }
+    }
+}
+
+/* Durable writes and bytes are counted, and to the end of the faults once more. */
+static void test_sim_counts_what_is_compared(void **state)
+{
+    (void) state;
+    for (size_t e = 0; e < ARRAY_SIZE(engines); e++) {
+        struct sim_result r;
+        run(calm, engines[e], 1, &r);
+        must_be_green(engines[e], &r);
+        assert_true(r.counts[COUNT_LOG_SYNCS] > r.counts[COUNT_WRITES_OK]);
+        assert_true(r.counts[COUNT_STATE_SYNCS] > 0);
+        assert_true(r.counts[COUNT_BYTES] > 40 * r.counts[COUNT_MESSAGES]);
+        assert_true(r.counts_faults[COUNT_MESSAGES] < r.counts[COUNT_MESSAGES]);
+        assert_true(r.counts_faults[COUNT_COMMITS] > 0);
+        assert_true(r.counts_faults[COUNT_COMMITS] <= r.counts[COUNT_COMMITS]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +425,14 @@ int main(void)
         cmocka_unit_test(test_sim_each_fault_happens),
         cmocka_unit_test(test_sim_wiped_majority_is_safely_unavailable),
         cmocka_unit_test(test_sim_goes_on_without_its_leader),
+        cmocka_unit_test(test_sim_conditions_make_steps_due),
+        cmocka_unit_test(test_sim_isolated_leader_rejoins_as_the_node_it_was),
+        cmocka_unit_test(test_sim_links_have_a_bandwidth),
+        cmocka_unit_test(test_sim_rate_is_that_of_calls_and_does_not_wait_for_answers),
+        cmocka_unit_test(test_sim_values_have_their_sizes),
+        cmocka_unit_test(test_sim_lying_disk_loses_what_it_said_was_durable),
+        cmocka_unit_test(test_sim_local_reads_are_found_stale),
+        cmocka_unit_test(test_sim_counts_what_is_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

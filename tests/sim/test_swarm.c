@@ -219,6 +219,13 @@ static void test_swarm_domains_are_independent(void **state)
     }
 }
 
+/* Not drawn: what scripts alone do. Isolated nodes come back by `heal`; a disk is slow by a factor;
+ * one that lies may lose what was acknowledged, and no run could be judged. */
+static bool is_drawn(uint32_t kind)
+{
+    return kind != STEP_REJOIN && kind != STEP_DISK_DELAY && kind != STEP_DISK_LIE;
+}
+
 /* S4: every kind of step comes up, and every engine-wide flag in both positions. */
 static void test_swarm_draws_every_kind_of_fault(void **state)
 {
@@ -248,7 +255,7 @@ static void test_swarm_draws_every_kind_of_fault(void **state)
         scenario_release(&s);
     }
     for (uint32_t i = 0; i < STEP_KINDS; i++) {
-        assert_true(kinds[i] >= SEEDS / 50);
+        assert_true(kinds[i] >= SEEDS / 50 || !is_drawn(i));
     }
     for (uint32_t i = 1; i <= SIM_NODES_MAX; i++) {
         assert_true(nodes[i] >= SEEDS / 50);
