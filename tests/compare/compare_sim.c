@@ -16,6 +16,9 @@ void compare_trial_sim(const struct scenario *scenario, struct measured *ret_mea
     hooks.trace = record_sink(&record);
     hooks.history = record.history;
     sim_execute(scenario, &hooks, &result);
+    record.totals[TOTAL_BYTES] = result.length_counts[COUNT_BYTES];
+    record.totals[TOTAL_SYNCS] = result.length_counts[COUNT_LOG_SYNCS];
+    record.totals[TOTAL_STATE_SYNCS] = result.length_counts[COUNT_STATE_SYNCS];
     record.undecided = result.counts[COUNT_UNDECIDED] > 0;
     if (result.red) {
         record_fail(&record, result.property, "%s", result.text);
