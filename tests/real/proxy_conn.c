@@ -38,6 +38,7 @@ struct chunk {
     size_t offset;   /* bytes that are gone */
     uint64_t due_us; /* once it was sent */
     bool end;        /* not bytes: the dialling side has closed */
+    bool broken;     /* lost too often: when it is due, the connection breaks */
     uint8_t data[];
 };
 
@@ -204,8 +205,8 @@ static uint64_t draw(struct rng *rng, struct sim_span span)
     return span.max == 0 ? 0 : rng_between(rng, span.min, span.max);
 }
 
-/* The line sends a chunk: when does it arrive? False: never, the connection does not live on. */
-static bool send_chunk(struct proxy_conn *c, struct chunk *k, uint64_t now_us)
+/* The line sends a chunk: when does it arrive? */
+static void send_chunk(struct proxy_conn *c, struct chunk *k, uint64_t now_us)
 {
     struct proxy_link *link = c->link;
     struct rng *rng = proxy_rng(link->proxy);
@@ -220,8 +221,8 @@ static bool send_chunk(struct proxy_conn *c, struct chunk *k, uint64_t now_us)
     while (link->state.loss_permyriad > 0 && rng_chance(rng, link->state.loss_permyriad, 10000)) {
         stalls++;
         if (stalls > STALLS_MAX) {
-            link->stats.resets++;
-            return false;
+            k->broken = true;
+            break;
         }
         link->stats.stalls++;
         arrives_us += stall_us;
@@ -229,33 +230,26 @@ static bool send_chunk(struct proxy_conn *c, struct chunk *k, uint64_t now_us)
     }
     k->due_us = u64_max(arrives_us, c->due_us);
     c->due_us = k->due_us;
-    return true;
 }
 
 static void dial(struct proxy_conn *c);
 
-/* Lets the line send what it can; gives when it can send more. False: the connection is closed. */
-static bool run_line(struct proxy_conn *c, uint64_t now_us, uint64_t *ret_again_us)
+/* Lets the line send what it can; gives when it can send more. */
+static uint64_t run_line(struct proxy_conn *c, uint64_t now_us)
 {
-    *ret_again_us = UINT64_MAX;
     while (c->unsent != NULL) {
         if (c->link->state.rate > 0 && c->link->free_us > now_us) {
-            *ret_again_us = c->link->free_us;
-            return true;
+            return c->link->free_us;
         }
-        if (!send_chunk(c, c->unsent, now_us)) {
-            proxy_conn_reset(c);
-            return false;
-        }
+        send_chunk(c, c->unsent, now_us);
         c->unsent = c->unsent->next;
     }
-    return true;
+    return UINT64_MAX;
 }
 
 uint64_t proxy_conn_run(struct proxy_conn *c, uint64_t now_us)
 {
     const struct link_state *state = &c->link->state;
-    uint64_t again_us = UINT64_MAX;
     if (c->closing || state->cut) {
         return UINT64_MAX;
     }
@@ -265,11 +259,17 @@ uint64_t proxy_conn_run(struct proxy_conn *c, uint64_t now_us)
     if (!c->dialled) {
         dial(c);
     }
-    if (c->closing || !c->connected || !run_line(c, now_us, &again_us)) {
+    if (c->closing || !c->connected) {
         return UINT64_MAX;
     }
+    uint64_t again_us = run_line(c, now_us);
     while (c->first != NULL && c->first != c->unsent && c->first->due_us <= now_us) {
         struct chunk *k = c->first;
+        if (k->broken) {
+            c->link->stats.resets++;
+            proxy_conn_reset(c);
+            return UINT64_MAX;
+        }
         if (k->end) {
             conn_close(c);
             return UINT64_MAX;
