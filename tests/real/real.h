@@ -2,13 +2,19 @@
  * real.h - carries a scenario out on real processes: `synod serve` on loopback, faults between and
  * below them, clients over gRPC; records the same as the simulator does.
  *
- *     nodes         processes of the synod program, each with a directory, started by fork and
- * exec, ended by their pid; traces are read while they are written links         link.h: by a
- * user-space proxy (proxy.h), or in network namespaces (netns.h; root) disks         shim.h: a
- * preloaded library that delays, fails and fakes fsync and write; power loss: loop_disk.h, a file
- * system of its own for each node (root) clients       load.h: kv/client on the same loop, values
- * and history as in the simulator end           as sim_end: heal, restart, wait until all nodes
- * have applied the same, read every key once more; then the linearizability checker
+ *     nodes     process.h: processes of the synod program, each with a directory, started by fork
+ *               and exec, ended by their pid; trace_read.h: their traces, while they are written
+ *     links     link.h: by a user-space proxy (proxy.h), or in network namespaces (netns.h; root)
+ *     disks     shim.h: a preloaded library that delays, fails and fakes fsync and write; power
+ *               loss: loop_disk.h, a file system of its own for each node (root)
+ *     clients   workload.h: kv/client on the same loop, values and history as in the simulator
+ *     end       as sim_end: heal, restart, wait until all nodes have applied the same, read every
+ *               key once more; then the linearizability checker
+ *
+ * What the scenario does not say of network and disks is as the machine has it: its `network` and
+ * `disk` lines count where they differ from what scenario_init sets. `disk log 4ms..6ms` makes each
+ * sync take 5 ms more, `disk 3 slow 10` nine times that (half way between the two numbers, also of
+ * the simulator's) on top. `slow 3 turn 5ms` stops the process for 5 ms out of every 7.
  *
  * One thread, one libuv loop, monotonic time in microseconds since the cluster was up. Everything
  * is in a directory of its own below TMPDIR, removed at the end unless it is to be kept. Loopback
