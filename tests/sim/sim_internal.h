@@ -4,7 +4,7 @@
  *     sim.c          a run from start to verdict; events in the order of virtual time; the trace
  *     sim_node.c     a node: the pump of kv/server.c over virtual time, without threads
  *     sim_io.c       its disk jobs: log, state, reads, and what a crash does to those under way
- *     sim_network.c  links between nodes
+ *     sim_network.c  links between nodes; sim_wire.c: how long messages are
  *     sim_fault.c    steps of the scenario
  *     sim_client.c   clients: what they ask; sim_call.c: requests, answers and the history
  *     sim_end.c      how a run ends, and what must be true then
@@ -258,6 +258,9 @@ void sim_network_greet(struct sim *sim); /* where a connection can come up, it d
 void sim_network_cut(struct sim *sim, uint32_t from, uint32_t to);
 void sim_network_join(struct sim *sim, uint32_t from, uint32_t to);
 void sim_flight_free(struct flight *flight);
+
+/* sim_wire.c */
+uint64_t sim_wire_size(const struct message *m, const struct envelope *envelope); /* of a frame */
 
 /* sim_fault.c */
 /* Carries the step out; what ends it is due by itself. */

@@ -29,19 +29,15 @@ void sim_flight_free(struct flight *flight)
     free(flight);
 }
 
-/* The head of the message into sim->head; returns the size of its frame. */
-static uint64_t encode_head(struct sim *sim, const struct message *m,
-                            const struct envelope *envelope)
+static struct blob *encode(struct sim *sim, const struct message *m,
+                           const struct envelope *envelope)
 {
-    buf_clear(&sim->head);
-    int err = wire_peer_encode(m, envelope, &sim->head);
+    struct buf *head = &sim->head;
+    buf_clear(head);
+    int err = wire_peer_encode(m, envelope, head);
     ASSERT(err == OK);
-    return FRAME_HEADER_SIZE + sim->head.size + m->bytes;
-}
-
-static struct blob *encode(const struct buf *head, const struct message *m)
-{
     struct blob *body = blob_new(head->size + m->bytes);
+    ASSERT(FRAME_HEADER_SIZE + body->size == sim_wire_size(m, envelope));
     memcpy(body->data, head->data, head->size);
     size_t at = head->size;
     for (uint32_t i = 0; i < m->entries_count; i++) {
@@ -101,8 +97,7 @@ static struct flight *flight_new(struct sim *sim, const struct message *m,
     struct flight *flight = xcalloc(1, sizeof *flight);
     flight->envelope = *envelope;
     if (sim->scenario->options[OPTION_WIRE] != 0) {
-        ERR_IGNORE((int) encode_head(sim, m, envelope)); /* a stray has an envelope of its own */
-        flight->wire = encode(&sim->head, m);
+        flight->wire = encode(sim, m, envelope);
     } else {
         flight->message = message_copy(m);
     }
@@ -124,7 +119,7 @@ void sim_network_post(struct sim *sim, struct node *n, struct message *m)
     uint32_t twice = link->quality ? link->duplicate_permyriad : sim->scenario->duplicate_permyriad;
     uint64_t at = 0;
     const struct envelope envelope = replica_envelope(n->replica, m->to);
-    uint64_t bytes = encode_head(sim, m, &envelope);
+    uint64_t bytes = sim_wire_size(m, &envelope);
     sim_count(sim, COUNT_MESSAGES);
     sim->result->counts[COUNT_BYTES] += bytes;
     observer_send(sim->observer, n->id, m);
