@@ -334,7 +334,7 @@ void sim_execute(const struct scenario *scenario, const struct sim_hooks *hooks,
         (void) sim_run_until(sim, stop_us, NULL); /* no condition, no answer */
     } else {
         (void) sim_run_until(sim, scenario->length_us, NULL);
-        collect(sim, ret_result->counts_faults);
+        collect(sim, ret_result->length_counts);
         sim_end(sim);
     }
     ret_result->virtual_us = sim->now_us;

@@ -94,7 +94,7 @@ struct sim_result {
                            faults */
     uint64_t settle_us; /* how long the end took */
     uint64_t counts[SIM_COUNTS];
-    uint64_t counts_faults[SIM_COUNTS]; /* the same, from the start to the end of the faults */
+    uint64_t length_counts[SIM_COUNTS]; /* the same, from the start to the end of the faults */
     uint64_t marks[MARKS];
 };
 

@@ -307,11 +307,11 @@ static void test_sim_links_have_a_bandwidth(void **state)
     run_watched(fast, &any);
     must_be_green("raft", &limited.result);
     must_be_green("raft", &any.result);
-    uint64_t writes = limited.result.counts_faults[COUNT_WRITES_OK];
+    uint64_t writes = limited.result.length_counts[COUNT_WRITES_OK];
     assert_true(writes > 20);
-    assert_true(2 * writes < any.result.counts_faults[COUNT_WRITES_OK]);
+    assert_true(2 * writes < any.result.length_counts[COUNT_WRITES_OK]);
     /* 10 s, six directions: no more bytes than they let through, but for the first second's. */
-    assert_true(limited.result.counts_faults[COUNT_BYTES] < UINT64_C(6) * 102400 * 10);
+    assert_true(limited.result.length_counts[COUNT_BYTES] < UINT64_C(6) * 102400 * 10);
     assert_true(any.result.counts[COUNT_BYTES] > any.result.counts[COUNT_WRITES_OK] * 2 * 8192);
 }
 
@@ -324,9 +324,9 @@ static void test_sim_rate_is_that_of_calls_and_does_not_wait_for_answers(void **
     run_watched("clients 64 keys 8 rate 200 retry 0%\nmix put 1\n", &w);
     must_be_green("raft", &w.result);
     /* 2,000 in 10 s: the standard deviation is 45. */
-    uint64_t moments = w.result.counts_faults[COUNT_CALLS] + w.result.counts_faults[COUNT_MISSED];
+    uint64_t moments = w.result.length_counts[COUNT_CALLS] + w.result.length_counts[COUNT_MISSED];
     assert_true(moments > 1800 && moments < 2200);
-    assert_true(w.result.counts_faults[COUNT_CALLS] > 1500);
+    assert_true(w.result.length_counts[COUNT_CALLS] > 1500);
     /* Each client has one call at a time: so many are all there can be. */
     run_watched("clients 2 keys 8 rate 200\ndisk log 50ms\n", &slow);
     must_be_green("raft", &slow.result);
@@ -418,9 +418,9 @@ static void test_sim_counts_what_is_compared(void **state)
         run(text, engines[e], 1, &wire);
         assert_int_equal(wire.trace_hash, r.trace_hash);
         assert_int_equal(wire.counts[COUNT_BYTES], r.counts[COUNT_BYTES]);
-        assert_true(r.counts_faults[COUNT_MESSAGES] < r.counts[COUNT_MESSAGES]);
-        assert_true(r.counts_faults[COUNT_COMMITS] > 0);
-        assert_true(r.counts_faults[COUNT_COMMITS] <= r.counts[COUNT_COMMITS]);
+        assert_true(r.length_counts[COUNT_MESSAGES] < r.counts[COUNT_MESSAGES]);
+        assert_true(r.length_counts[COUNT_COMMITS] > 0);
+        assert_true(r.length_counts[COUNT_COMMITS] <= r.counts[COUNT_COMMITS]);
     }
 }
 
