@@ -157,38 +157,21 @@ static void sleep_us(struct worker *c, uint64_t us)
         uv_timer_start(&c->handles->timer, on_timer, (us + 999) / 1000, 0)); /* not closing */
 }
 
-static void begin(struct worker *c);
-
-/* The moments of a Poisson process. Those that pass while a call is open are not made up for: they
- * would come as a burst after each outage. */
-static uint64_t until_due(struct worker *c)
+/* With a rate, others than the client say when it calls again. */
+static bool by_rate(const struct workload *w)
 {
-    struct workload *w = c->workload;
-    uint64_t now = workload_now_us(w);
-    double mean = 1e6 * w->scenario->clients / w->scenario->rate;
-    uint32_t passed = 0;
-    do {
-        double share = ((double) (rng_u64(&c->rng) >> 11) + 1) / 9007199254740993.0; /* (0, 1) */
-        c->due_us += 1 + (uint64_t) (-log(share) * mean);
-        passed++;
-    } while (c->due_us <= now);
-    w->counts.late += passed - 1;
-    return c->due_us - now;
+    return w->scenario->rate != 0 && !w->stopping && !w->strict;
 }
 
 static void think(struct worker *c)
 {
     const struct scenario *s = c->workload->scenario;
-    uint64_t us = 0;
+    bool final = c->finals > 0;
     c->state = WORKER_THINKS;
-    if (c->finals > 0) {
-        us = 0;
-    } else if (s->rate > 0) {
-        us = until_due(c);
-    } else {
-        us = rng_between(&c->rng, s->think.min, s->think.max);
+    c->free = by_rate(c->workload);
+    if (!c->free) {
+        sleep_us(c, final ? 0 : rng_between(&c->rng, s->think.min, s->think.max));
     }
-    sleep_us(c, us);
 }
 
 static void try_again(struct worker *c)
@@ -389,6 +372,7 @@ static void call(struct worker *c, uint32_t node)
 static void begin(struct worker *c)
 {
     struct workload *w = c->workload;
+    c->free = false;
     if (!c->goes_on && w->stopping && c->finals == 0) {
         c->state = WORKER_DONE;
         return;
@@ -404,6 +388,46 @@ static void begin(struct worker *c)
     c->goes_on = false;
     c->op.attempts++;
     call(c, choose_node(c));
+}
+
+/* The moments of calls are a Poisson process: they depend on no answer. Each takes one of the
+ * clients that are free, if there is one. */
+static void begin_any(struct workload *w)
+{
+    struct worker *free_ones[SIM_CLIENTS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < w->workers_count; i++) {
+        if (w->workers[i].state == WORKER_THINKS && w->workers[i].free) {
+            free_ones[count++] = &w->workers[i];
+        }
+    }
+    if (count == 0) {
+        w->counts.missed++;
+    } else {
+        begin(free_ones[rng_below(&w->rate_rng, count)]);
+    }
+}
+
+static void on_moment(uv_timer_t *timer)
+{
+    struct workload *w = timer->data;
+    double mean = 1e6 / w->scenario->rate;
+    uint64_t now = workload_now_us(w);
+    while (by_rate(w) && w->moment_us <= now) {
+        double share =
+            ((double) (rng_u64(&w->rate_rng) >> 11) + 1) / 9007199254740993.0; /* (0, 1) */
+        if (w->moment_us != 0) {
+            begin_any(w);
+        } else {
+            w->moment_us = now;
+        }
+        w->moment_us += 1 + (uint64_t) (-log(share) * mean);
+    }
+    if (by_rate(w) && !w->closing) {
+        uint64_t ms = (w->moment_us - now + 999) / 1000;
+        uv_update_time(timer->loop);
+        ERR_IGNORE(uv_timer_start(timer, on_moment, ms, 0)); /* it is not closing */
+    }
 }
 
 /* Nobody wants to know any more. */
@@ -489,6 +513,7 @@ int workload_new(struct uv_loop_s *loop, const struct workload_options *options,
     w->handles = xcalloc(1, sizeof *w->handles);
     ERR_IGNORE(uv_timer_init(loop, &w->handles->timer)); /* cannot fail */
     w->handles->timer.data = w;
+    rng_init(&w->rate_rng, w->scenario->seed ^ UINT64_C(0x72617465));
     w->open_handles = 1;
     for (uint32_t i = 0; i < ARRAY_SIZE(w->values); i++) {
         buf_init(&w->values[i], ANSWER_MAX);
@@ -510,6 +535,9 @@ void workload_start(struct workload *w)
 {
     for (uint32_t i = 0; i < w->workers_count; i++) {
         think(&w->workers[i]);
+    }
+    if (by_rate(w)) {
+        on_moment(&w->handles->timer);
     }
 }
 
@@ -559,6 +587,11 @@ void workload_strict(struct workload *w, const bool core[SIM_NODES_MAX + 1], uin
     memcpy(w->core, core, sizeof w->core);
     w->strict_timeout_us = timeout_us;
     w->strict = true;
+    for (uint32_t i = 0; i < w->workers_count; i++) {
+        if (w->workers[i].state == WORKER_THINKS && w->workers[i].free) {
+            think(&w->workers[i]); /* each for itself now */
+        }
+    }
 }
 
 void workload_node(struct workload *w, uint32_t node, bool up)

@@ -45,7 +45,7 @@ struct workload_counts {
     uint64_t failed;    /* certainly without effect */
     uint64_t unknown;   /* writes */
     uint64_t abandoned; /* calls whose client did not want to wait for the answer */
-    uint64_t late;      /* with a rate: moments that passed while the client had a call open */
+    uint64_t missed;    /* with a rate: no client was free then */
 };
 
 /* Makes the clients; they do nothing yet. Errors: ERR_INVALID (an endpoint), with a line. */

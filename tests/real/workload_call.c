@@ -19,6 +19,7 @@
 
 enum {
     KEY_SIZE = 16,
+    VALUE_SPREAD = 176, /* bytes behind the number, unless the scenario has sizes of values */
     LIST_SIZE = WORKLOAD_LIST_MAX + 32, /* with one more element */
     COMPACT_BEHIND_MAX = 50,            /* revisions */
     REVISION_BITS = 48,
@@ -47,27 +48,38 @@ static struct worker_key pair_of(struct worker_key key)
     return key;
 }
 
-static struct bytes value_text(const struct workload *w, struct buf *out, uint64_t value)
+/* How long a value is follows from the value: whoever reads it knows how it must look. `digits`
+ * bytes are its number. */
+static uint64_t value_size(const struct workload *w, struct worker_key key, uint64_t value,
+                           uint64_t digits)
 {
     const struct sim_span *span = &w->scenario->value;
-    uint64_t size = span->min + hash64_mix(value, w->scenario->seed) % (span->max - span->min + 1);
+    if (span->max == 0 || key.space != SPACE_REGISTER) {
+        return digits + value * 7 % VALUE_SPREAD;
+    }
+    uint64_t drawn = hash64_mix(value, w->scenario->seed) % (span->max - span->min + 1);
+    return u64_max(span->min + drawn, digits);
+}
+
+static struct bytes value_text(const struct workload *w, struct buf *out, struct worker_key key,
+                               uint64_t value)
+{
     buf_clear(out);
     int err = buf_printf(out, "%" PRIu64 ":", value);
     ASSERT(err == OK);
-    if (out->size < size) {
-        size_t digits = out->size;
-        err = buf_reserve(out, size - digits);
-        ASSERT(err == OK); /* scenario_check bounds the size */
-        for (size_t i = digits; i < size; i++) {
-            out->data[i] = (uint8_t) ('a' + (value + i) % 26);
-        }
-        buf_advance(out, size - digits);
+    size_t digits = out->size;
+    size_t size = (size_t) value_size(w, key, value, digits);
+    err = buf_reserve(out, size - digits);
+    ASSERT(err == OK); /* scenario_check bounds the size */
+    for (size_t i = digits; i < size; i++) {
+        out->data[i] = (uint8_t) ('a' + (value + i) % 26);
     }
+    buf_advance(out, size - digits);
     return buf_bytes(out);
 }
 
 /* 0: not one of ours. */
-static uint64_t value_number(struct workload *w, struct bytes bytes)
+static uint64_t value_number(struct workload *w, struct worker_key key, struct bytes bytes)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < bytes.size && bytes.data[i] != ':'; i++) {
@@ -79,7 +91,7 @@ static uint64_t value_number(struct workload *w, struct bytes bytes)
     if (value == 0 || value > w->value_number) {
         return 0;
     }
-    return bytes_equal(value_text(w, &w->values[2], value), bytes) ? value : 0;
+    return bytes_equal(value_text(w, &w->values[2], key, value), bytes) ? value : 0;
 }
 
 static struct history_value in_history(struct workload *w, uint64_t value)
@@ -117,8 +129,8 @@ static int encode_pair(struct request *q, const struct worker_op *op)
     const struct txn_op ops[] = {
         range_op(a),
         range_op(b),
-        put_op(a, value_text(q->w, &q->w->values[0], op->value)),
-        put_op(b, value_text(q->w, &q->w->values[1], op->value + 1)),
+        put_op(a, value_text(q->w, &q->w->values[0], op->key, op->value)),
+        put_op(b, value_text(q->w, &q->w->values[1], pair_of(op->key), op->value + 1)),
     };
     struct txn_request txn = {.success = ops, .success_count = 4};
     if (op->variant == WORKER_TXN_READ) {
@@ -153,9 +165,9 @@ static int encode_cas(struct request *q, const struct worker_op *op)
                               .key = key_text(q->keys[0], op->key)};
     if (op->expected != 0) {
         compare.target = COMPARE_VALUE;
-        compare.value = value_text(q->w, &q->w->values[1], op->expected);
+        compare.value = value_text(q->w, &q->w->values[1], op->key, op->expected);
     }
-    return encode_conditional(q, &compare, value_text(q->w, &q->w->values[0], op->value));
+    return encode_conditional(q, &compare, value_text(q->w, &q->w->values[0], op->key, op->value));
 }
 
 bool worker_fits(const struct worker *c)
@@ -191,7 +203,8 @@ static int encode_simple(struct request *q, const struct worker_op *op)
     struct buf *out = &q->w->request;
     if (op->kind == SIM_OP_PUT) {
         const struct put_request put = {.key = key,
-                                        .value = value_text(q->w, &q->w->values[0], op->value)};
+                                        .value =
+                                            value_text(q->w, &q->w->values[0], op->key, op->value)};
         q->out->path = CLIENT_PUT;
         return wire_put_request_encode(&put, out);
     }
@@ -367,7 +380,7 @@ static struct history_value saw(struct worker *c, struct worker_key key,
         return history_value(w->options.history, text.data, text.size);
     }
     if (kv != NULL) {
-        value = value_number(w, kv->value);
+        value = value_number(w, key, kv->value);
         if (value == 0) {
             workload_fail(w, "P2", "client %u read what nobody wrote", c->id);
         } else {

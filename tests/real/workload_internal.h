@@ -52,13 +52,13 @@ struct worker {
     uint64_t name; /* in the history */
     struct worker_handles *handles;
     uint64_t wake_us;
-    uint64_t due_us;      /* with a rate: when the next call begins */
     struct client *once;  /* sends a call once, to one node */
     struct client *again; /* repeats it elsewhere; NULL when nobody retries */
     struct client *via;   /* the call under way */
     uint64_t call;
     uint32_t node; /* where it went; 0: any */
     uint64_t life; /* of that node then */
+    bool free;     /* with a rate: waits to be chosen */
     bool goes_on;  /* the next call goes on with `op` */
     bool abandoned;
     struct worker_op op;
@@ -90,8 +90,10 @@ struct workload {
     uint64_t value_number;
     int64_t revision_floor; /* highest one answered */
     uint64_t write_us;
-    struct worker_handles *handles; /* keeps the loop alive until it is closed */
-    struct map seen;                /* key and mod revision -> value */
+    struct worker_handles *handles; /* with a rate: the next call */
+    struct rng rate_rng;
+    uint64_t moment_us; /* of the next call; 0: none yet */
+    struct map seen;    /* key and mod revision -> value */
     struct arena arena;
     struct buf request;    /* scratch */
     struct buf values[3];  /* scratch: texts of values */
