@@ -1,9 +1,10 @@
 /*
  * plot.h - plots as SVG, for a page without scripts or network.
  *
- * Colours are CSS variables of page.h, so that a plot is readable in light and dark; each series
- * has a dash pattern and a label of its own too, so that it is readable without colour. Pure:
- * writes to a FILE.
+ * Colours are CSS variables of page.h, so that a plot is readable in light and dark; each colour
+ * has a sign of its own too (disc, square, triangle, ...), and series of one colour differ in their
+ * dashes, so that it is readable without colour. Pure: writes to a FILE, the same for the same
+ * plot.
  */
 #ifndef SYNOD_TESTS_COMPARE_PLOT_H
 #define SYNOD_TESTS_COMPARE_PLOT_H
@@ -25,6 +26,8 @@ struct plot_point {
     double x, y;
     double low, high; /* a band or a whisker; NAN: none */
 };
+/* A y of NAN is missing: it breaks a line, a bar is a dash. INFINITY never came: missing too, but a
+ * bar goes to the top. */
 
 struct plot_series {
     const char *name;
@@ -55,7 +58,7 @@ struct plot {
     uint32_t series_count;
     const struct plot_mark *marks;
     uint32_t marks_count;
-    double x_min, x_max, y_min, y_max; /* NAN: from the points */
+    double x_min, x_max, y_min, y_max; /* NAN: from the points; what is outside is clipped */
     bool x_time, y_time;               /* ticks as times; values are microseconds */
 };
 
@@ -63,8 +66,9 @@ struct plot {
  */
 void plot_svg(const struct plot *p, FILE *out);
 
-/* A series' points as a cumulative distribution of sorted samples, thinned to at most `max` points;
- * returns how many. */
+/* A series' points as a cumulative distribution of sorted samples, thinned to at most `max` points
+ * (at least 2); returns how many. For PLOT_STEP. INFINITY is a sample that never ended: the line
+ * stays below 1. */
 uint32_t plot_cdf(const double *sorted, size_t count, struct plot_point *ret_points, uint32_t max);
 
 /* Ticks of an axis: at most `max` round numbers in [min, max]; how many. For tests too. */

@@ -38,7 +38,7 @@ struct table {
 /* All strings are copied. Text is UTF-8 of characters one column wide; line ends and other control
  * characters in it are shown as blanks. */
 void table_init(struct table *t, const char *title); /* NULL: no title */
-void table_release(struct table *t); /* then an empty table without title */
+void table_release(struct table *t);                 /* then an empty table without title */
 void table_column(struct table *t, const char *title, bool right); /* before the first row */
 void table_row(struct table *t);                                   /* empty cells */
 /* The cell of the last row: text as printf makes it. Returned cell: valid until the next row. */
@@ -51,11 +51,12 @@ void table_details(struct table_cell *cell, const char *format, ...)
 
 void table_note(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Aligned, columns wrapped into blocks when they are wider than `width` (the first column is
- * repeated; 0: no limit); tones as colours when `colour`. */
+/* Aligned, columns wrapped into blocks when they are wider than `width` (0: no limit); tones as
+ * colours when `colour`. A block begins with the first column, and as many columns without numbers
+ * behind it as it takes to tell rows apart. */
 void table_text(const struct table *t, FILE *out, uint32_t width, bool colour);
 /* <table>; details and replay as a tooltip and a <details> that can be read without a mouse: there,
- * a row is named by its leading cells that are neither numbers nor replayed. */
+ * a row is named by the columns that a block of text begins with. */
 void table_html(const struct table *t, FILE *out);
 /* RFC 4180, header first. A finite value as a number, else the text; "-" is an empty field. */
 void table_csv(const struct table *t, FILE *out);

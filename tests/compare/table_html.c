@@ -4,13 +4,13 @@
  */
 #include "tests/compare/table.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mem.h"
 #include "tests/compare/page.h"
-
-/* Cells that name a row below the table. */
-enum { NAMES_MAX = 3 };
+#include "tests/compare/table_internal.h"
 
 static const char *const tones[] = {
     [TONE_PLAIN] = "",    [TONE_GOOD] = "good",   [TONE_BAD] = "bad",
@@ -72,6 +72,25 @@ static void put_row(const struct table *t, FILE *out, uint32_t row)
     (void) fputs("</tr>\n", out);
 }
 
+/* Broken as in text: a browser would break a table that is too wide at every word. */
+static void put_title(FILE *out, const char *title)
+{
+    struct bytes rest = bytes_str(title);
+    uint32_t limit = table_title_limit(title);
+    bool first = true;
+
+    for (struct bytes line = table_take_line(&rest, limit); line.size > 0;
+         line = table_take_line(&rest, limit)) {
+        char *text = xcalloc(1, line.size + 1);
+
+        memcpy(text, line.data, line.size);
+        (void) fputs(first ? "" : "<br>", out);
+        page_escape(out, text);
+        free(text);
+        first = false;
+    }
+}
+
 static void put_head(const struct table *t, FILE *out)
 {
     (void) fputs("<thead><tr>", out);
@@ -79,7 +98,7 @@ static void put_head(const struct table *t, FILE *out)
         (void) fputs("<th scope=\"col\"", out);
         put_class(out, t->columns[c].right, TONE_PLAIN);
         (void) fputc('>', out);
-        page_escape(out, t->columns[c].title);
+        put_title(out, t->columns[c].title);
         (void) fputs("</th>", out);
     }
     (void) fputs("</tr></thead>\n", out);
@@ -87,16 +106,11 @@ static void put_head(const struct table *t, FILE *out)
 
 static void put_row_name(const struct table *t, FILE *out, uint32_t row)
 {
-    for (uint32_t c = 0; c < t->columns_count && c < NAMES_MAX; c++) {
-        const struct table_cell *cell = cell_at(t, row, c);
+    uint32_t keys = table_keys(t);
 
-        if (c > 0 && (t->columns[c].right || says_more(cell))) {
-            break;
-        }
-        if (cell->text[0] != '\0') {
-            (void) fputs(c > 0 ? ", " : "", out);
-            page_escape(out, cell->text);
-        }
+    for (uint32_t c = 0; c < keys; c++) {
+        (void) fputs(c > 0 ? ", " : "", out);
+        page_escape(out, cell_at(t, row, c)->text);
     }
 }
 

@@ -214,6 +214,39 @@ static void test_table_text_too_wide_is_cut_into_blocks(void **state)
     table_release(&t);
 }
 
+static void test_table_text_repeats_as_many_columns_as_name_a_row(void **state)
+{
+    static const char *const engines[] = {"raft", "paxos"};
+    struct table t;
+    struct output o;
+
+    (void) state;
+    table_init(&t, NULL);
+    table_column(&t, "fault", false);
+    table_column(&t, "engine", false);
+    table_column(&t, "ok", true);
+    table_column(&t, "lost", true);
+    for (uint32_t r = 0; r < 2; r++) {
+        table_row(&t);
+        (void) table_set(&t, 0, "cut");
+        (void) table_set(&t, 1, "%s", engines[r]);
+        (void) table_set(&t, 2, "%u", r);
+        (void) table_set(&t, 3, "0");
+    }
+    table_text(&t, output_begin(&o), 17, false);
+    assert_string_equal(output_end(&o), "fault  engine  ok\n"
+                                        "-----  ------  --\n"
+                                        "cut    raft     0\n"
+                                        "cut    paxos    1\n"
+                                        "\n"
+                                        "fault  engine  lost\n"
+                                        "-----  ------  ----\n"
+                                        "cut    raft       0\n"
+                                        "cut    paxos      0\n");
+    free(o.text);
+    table_release(&t);
+}
+
 static void test_table_text_has_colours_only_when_asked(void **state)
 {
     struct table t;
@@ -356,6 +389,7 @@ static void test_table_html_says_commands_without_a_mouse(void **state)
     (void) output_end(&o);
     assert_non_null(strstr(o.text, "<caption><span>Elections</span></caption>"));
     assert_non_null(strstr(o.text, "<th scope=\"col\" class=\"n\">median</th>"));
+    assert_non_null(strstr(o.text, ">verdict of<br>the checker</th>"));
     assert_non_null(strstr(o.text, "<th scope=\"row\">raft</th>"));
     assert_non_null(strstr(o.text, "<td class=\"n\" title=\"n = 1000, 95 % in 280 to 290 ms&#10;"
                                    "synod-sim figures e1 --seed 7\">287 ms</td>"));
@@ -384,6 +418,9 @@ static void test_table_html_neighbours_share_a_command(void **state)
     (void) table_set(&t, 1, "raft");
     table_replay(table_set(&t, 2, "10"), "run 1 > x");
     table_replay(table_set(&t, 3, "0"), "run 1 > x");
+    table_row(&t);
+    (void) table_set(&t, 0, "cut & heal");
+    (void) table_set(&t, 1, "paxos");
     table_html(&t, output_begin(&o));
     (void) output_end(&o);
     assert_non_null(strstr(o.text, "aria-label=\"T&lt;1&gt;\""));
@@ -427,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_table_text_is_aligned),
         cmocka_unit_test(test_table_text_counts_characters_not_bytes),
         cmocka_unit_test(test_table_text_too_wide_is_cut_into_blocks),
+        cmocka_unit_test(test_table_text_repeats_as_many_columns_as_name_a_row),
         cmocka_unit_test(test_table_text_has_colours_only_when_asked),
         cmocka_unit_test(test_table_text_shows_no_control_characters),
         cmocka_unit_test(test_table_without_rows_or_columns_is_whole),
