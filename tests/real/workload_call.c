@@ -318,15 +318,16 @@ void worker_end(struct worker *c, uint8_t result)
 
 /* Answers. */
 
-/* The number is kept as the pointer; a full map compares no more. False: another one is there. */
+/* The number is kept as the pointer, one more of it as 0 is none; a full map compares no more.
+ * False: another one is there. */
 static bool keep_number(struct map *m, uint64_t id, uint64_t number, uint64_t *ret_had)
 {
     void *had = map_get(m, id);
     if (had == NULL) {
-        ERR_IGNORE(map_put(m, id, (void *) (uintptr_t) number)); /* full: see above */
+        ERR_IGNORE(map_put(m, id, (void *) (uintptr_t) (number + 1))); /* full: see above */
         return true;
     }
-    *ret_had = (uint64_t) (uintptr_t) had;
+    *ret_had = (uint64_t) (uintptr_t) had - 1;
     return *ret_had == number;
 }
 
