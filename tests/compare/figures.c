@@ -6,8 +6,14 @@
 #include "base/mem.h"
 #include "tests/compare/figure.h"
 
+extern const struct figure_ops figure_e1_ops;
+extern const struct figure_ops figure_e2_ops;
+extern const struct figure_ops figure_e8;
+
 static const struct figure_ops *const FIGURES[] = {
-    NULL,
+    &figure_e1_ops,
+    &figure_e2_ops,
+    &figure_e8,
 };
 
 const struct figure_ops *figure_at(uint32_t i)

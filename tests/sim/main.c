@@ -27,6 +27,8 @@ static const struct {
     {"show", cmd_show, "draw a run: who sent what when, as text or HTML"},
     {"explore", cmd_explore, "every order of events of a very small cluster"},
     {"bench", cmd_bench, "how fast the simulator is"},
+    {"compare", cmd_compare, "fault scripts on every engine: one table, one page"},
+    {"figures", cmd_figures, "published experiments made again, theirs beside ours"},
 };
 
 static const char overview_head[] =
@@ -45,6 +47,7 @@ static const char overview_tail[] =
     "  synod-sim run raft:42                      one run\n"
     "  synod-sim sweep --engine all --seeds 300   many\n"
     "  synod-sim show raft:42 --html run.html     a picture of one\n"
+    "  synod-sim compare isolate-leader           every engine under the same fault\n"
     "\n"
     "Exit codes: 0 green; 1 red; 2 wrong usage, bad input or output that cannot be\n"
     "written; 3 check gave up; 130 interrupted.\n";
