@@ -4,6 +4,7 @@
 #include "kv/cli_json.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,6 +84,15 @@ void json_bool(struct json *j, const char *key, bool value)
 {
     begin(j, key);
     put_str(j, value ? "true" : "false");
+}
+
+void json_double(struct json *j, const char *key, double value)
+{
+    char text[32];
+
+    begin(j, key);
+    (void) snprintf(text, sizeof(text), "%.9g", value); /* 16 characters at most */
+    put_str(j, isfinite(value) ? text : "null");
 }
 
 /* Length of the UTF-8 character at the start of `in`, 0 when it is none (RFC 3629, 4). */

@@ -29,6 +29,7 @@ void json_end_array(struct json *j);
 void json_u64(struct json *j, const char *key, uint64_t value);
 void json_i64(struct json *j, const char *key, int64_t value);
 void json_bool(struct json *j, const char *key, bool value);
+void json_double(struct json *j, const char *key, double value);    /* 9 digits; not finite: null */
 void json_text(struct json *j, const char *key, struct bytes text); /* bad UTF-8: as \ufffd */
 void json_base64(struct json *j, const char *key, struct bytes data);
 

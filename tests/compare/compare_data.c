@@ -2,43 +2,27 @@
  * compare_data.c - a comparison for programs: JSON with every sample, CSV with a line a trial.
  */
 #include <inttypes.h>
-#include <jansson.h>
 #include <math.h>
-#include <string.h>
+#include <stdlib.h>
 
-#include "base/assert.h"
 #include "base/mem.h"
+#include "kv/cli_json.h"
 #include "tests/compare/compare.h"
 
-/* JSON. jansson fails for want of memory and for text that is not UTF-8 only. */
+/* JSON. */
 
-static json_t *number(double value)
+static void put_text(struct json *j, const char *key, const char *text)
 {
-    return isnan(value) ? json_null() : json_real(value);
+    json_text(j, key, bytes_str(text));
 }
 
-static json_t *text(const char *value)
+static void put_command(struct json *j, const struct buf *command)
 {
-    json_t *t = json_string(value);
-    return t == NULL ? json_string("?") : t;
+    json_text(j, "replay", bytes_of(command->data, command->size));
 }
 
-static void set(json_t *object, const char *name, json_t *value)
+static void put_measure(struct json *j, const struct compare_cell *cell, uint32_t measure)
 {
-    int failed = json_object_set_new(object, name, value);
-    ASSERT(failed == 0);
-}
-
-static void append(json_t *array, json_t *value)
-{
-    int failed = json_array_append_new(array, value);
-    ASSERT(failed == 0);
-}
-
-static json_t *measure_object(const struct compare_cell *cell, uint32_t measure)
-{
-    json_t *o = json_object();
-    json_t *all = json_array();
     struct stats_summary s;
     size_t count = 0;
     double *samples = compare_samples(cell, measure, &count);
@@ -50,94 +34,97 @@ static json_t *measure_object(const struct compare_cell *cell, uint32_t measure)
         {"min", s.min}, {"p25", s.p25}, {"median", s.median},  {"p75", s.p75},
         {"p95", s.p95}, {"max", s.max}, {"median_low", s.low}, {"median_high", s.high},
     };
+    json_object(j, measure_word(measure));
     for (uint32_t i = 0; i < ARRAY_SIZE(fields); i++) {
-        set(o, fields[i].name, number(fields[i].value));
+        json_double(j, fields[i].name, fields[i].value);
     }
+    json_array(j, "samples");
     for (size_t i = 0; i < count; i++) {
-        append(all, number(samples[i]));
+        json_double(j, NULL, samples[i]);
     }
-    set(o, "samples", all);
+    json_end_array(j);
+    json_end_object(j);
     free(samples);
-    return o;
 }
 
-static json_t *wrong_object(const struct comparison *c, const struct compare_cell *cell)
+static void put_wrong(struct json *j, const struct comparison *c, const struct compare_cell *cell,
+                      struct buf *command)
 {
     const struct measured *m = cell->first_wrong;
-    json_t *o = json_object();
-    struct buf command;
-    buf_init(&command, 1 << 16);
-    compare_trial_command(c, cell, m, &command);
-    ERR_IGNORE(buf_append(&command, "", 1));
-    set(o, "seed", json_integer((json_int_t) m->seed));
-    set(o, "property", text(m->property));
-    set(o, "text", text(m->text));
-    set(o, "replay", text((const char *) command.data));
-    buf_release(&command);
-    return o;
+    buf_clear(command);
+    compare_trial_command(c, cell, m, command);
+    json_object(j, "first_wrong");
+    json_u64(j, "seed", m->seed);
+    put_text(j, "property", m->property);
+    put_text(j, "text", m->text);
+    put_command(j, command);
+    json_end_object(j);
 }
 
-static json_t *cell_object(const struct comparison *c, const struct compare_cell *cell)
+static void put_cell(struct json *j, const struct comparison *c, const struct compare_cell *cell)
 {
     char verdict[COMPARE_VERDICT_MAX];
     uint8_t tone;
-    json_t *o = json_object();
-    json_t *measures = json_object();
     struct buf command;
     buf_init(&command, 1 << 16);
     compare_cell_command(c, cell, &command);
-    ERR_IGNORE(buf_append(&command, "", 1));
     compare_verdict(cell, verdict, &tone);
-    set(o, "engine", text(engine_name(cell->engine)));
-    set(o, "verdict", text(verdict));
-    set(o, "as_expected", json_boolean(cell->wrong == 0));
-    set(o, "trials", json_integer(cell->count));
-    set(o, "skipped", json_integer(cell->skipped));
-    set(o, "red", json_integer(cell->red));
-    set(o, "replay", text((const char *) command.data));
-    buf_release(&command);
+    json_object(j, NULL);
+    put_text(j, "engine", engine_name(cell->engine));
+    put_text(j, "verdict", verdict);
+    json_bool(j, "as_expected", cell->wrong == 0);
+    json_u64(j, "trials", cell->count);
+    json_u64(j, "skipped", cell->skipped);
+    json_u64(j, "red", cell->red);
+    put_command(j, &command);
     if (cell->first_wrong != NULL) {
-        set(o, "first_wrong", wrong_object(c, cell));
+        put_wrong(j, c, cell, &command);
     }
+    json_object(j, "measures");
     for (uint32_t m = 0; m < MEASURES; m++) {
-        set(measures, measure_word(m), measure_object(cell, m));
+        put_measure(j, cell, m);
     }
-    set(o, "measures", measures);
-    return o;
+    json_end_object(j);
+    json_end_object(j);
+    buf_release(&command);
 }
 
-static json_t *script_object(const struct comparison *c, uint32_t script)
+static void put_script(struct json *j, const struct comparison *c, uint32_t script)
 {
     const struct compare_script *s = &c->options->scripts[script];
-    json_t *o = json_object();
-    json_t *cells = json_array();
-    set(o, "name", text(s->name));
-    set(o, "path", text(s->path));
-    set(o, "about", text(s->scenario.about));
-    set(o, "nodes", json_integer(s->scenario.nodes));
+    json_object(j, NULL);
+    put_text(j, "name", s->name);
+    put_text(j, "path", s->path);
+    put_text(j, "about", s->scenario.about);
+    json_u64(j, "nodes", s->scenario.nodes);
+    json_array(j, "engines");
     for (uint32_t e = 0; e < c->options->engines_count; e++) {
-        append(cells, cell_object(c, compare_cell(c, script, e)));
+        put_cell(j, c, compare_cell(c, script, e));
     }
-    set(o, "engines", cells);
-    return o;
+    json_end_array(j);
+    json_end_object(j);
 }
 
 void compare_json(const struct comparison *c, FILE *out)
 {
     const struct compare_options *o = c->options;
-    json_t *root = json_object();
-    json_t *scripts = json_array();
-    set(root, "program", text(o->build));
-    set(root, "back_end", text(o->real ? "processes" : "simulator"));
-    set(root, "trials", json_integer(o->trials));
-    set(root, "interrupted", json_boolean(c->stopped));
+    struct buf text;
+    struct json j = {.out = &text};
+    buf_init(&text, SIZE_MAX / 4);
+    json_object(&j, NULL);
+    put_text(&j, "program", o->build);
+    put_text(&j, "back_end", o->real ? "processes" : "simulator");
+    json_u64(&j, "trials", o->trials);
+    json_bool(&j, "interrupted", c->stopped);
+    json_array(&j, "scripts");
     for (uint32_t s = 0; s < o->scripts_count; s++) {
-        append(scripts, script_object(c, s));
+        put_script(&j, c, s);
     }
-    set(root, "scripts", scripts);
-    (void) json_dumpf(root, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9)); /* ferror tells */
+    json_end_array(&j);
+    json_end_object(&j);
+    (void) fwrite(text.data, 1, text.size, out); /* ferror tells */
     (void) fputc('\n', out);
-    json_decref(root);
+    buf_release(&text);
 }
 
 /* CSV: all words are plain but the texts of violations, and those are left out. */

@@ -15,8 +15,8 @@
 struct key {
     const struct history_op *last;   /* the read that began last, NULL: none was answered */
     const struct history_op *writer; /* of the value it saw; NULL: not known */
-    bool list;                       /* appended to and nothing else */
-    bool deleted;                    /* somebody may have removed it */
+    bool list;                       /* appended to, and deleted when it gets long */
+    uint64_t deleted_ns; /* no delete took effect later; UINT64_MAX: one may have, any time */
 };
 
 static bool equal(struct history_value a, struct history_value b)
@@ -53,6 +53,15 @@ static bool acknowledged(const struct history_op *op)
     return op->result == HIST_OK && (!conditional || op->ok || op->kind == HIST_APPEND);
 }
 
+/* A delete that may have taken effect. */
+static void note_delete(struct key *key, const struct history_op *op)
+{
+    if (op->result != HIST_FAIL) {
+        key->deleted_ns =
+            u64_max(key->deleted_ns, op->result == HIST_OK ? op->return_ns : UINT64_MAX);
+    }
+}
+
 static struct key *survey(const struct history *h)
 {
     struct key *keys = xcalloc(history_keys(h) + 1, sizeof *keys);
@@ -61,12 +70,16 @@ static struct key *survey(const struct history *h)
         const struct history_op *op = history_get(h, i);
         if (op->kind == HIST_TXN) {
             for (uint32_t w = 0; w < op->writes_count; w++) {
-                keys[op->writes[w].key].deleted |= op->writes[w].value.data == NULL;
+                if (op->writes[w].value.data == NULL) {
+                    note_delete(&keys[op->writes[w].key], op);
+                }
             }
             continue;
         }
         struct key *key = &keys[op->key];
-        key->deleted |= op->kind == HIST_DEL;
+        if (op->kind == HIST_DEL) {
+            note_delete(key, op);
+        }
         key->list |= op->kind == HIST_APPEND;
         if (op->kind == HIST_GET && op->result == HIST_OK &&
             (key->last == NULL || key->last->call_ns < op->call_ns)) {
@@ -107,7 +120,7 @@ static uint32_t occurrences(struct history_value list, struct history_value elem
 static bool replaced(const struct key *key, const struct history_op *op)
 {
     if (key->last->value.data == NULL) {
-        return !key->deleted; /* it was never there, they say */
+        return key->deleted_ns <= op->call_ns; /* it was never there, they say */
     }
     return key->writer != NULL && key->writer != op && key->writer->result == HIST_OK &&
            key->writer->return_ns < op->call_ns;
@@ -121,7 +134,8 @@ static bool lost(const struct key *key, uint32_t number, const struct history_op
         return false;
     }
     if (key->list) {
-        return op->kind == HIST_APPEND && occurrences(key->last->value, value) == 0;
+        return op->kind == HIST_APPEND && key->deleted_ns <= op->call_ns &&
+               occurrences(key->last->value, value) == 0;
     }
     return replaced(key, op);
 }

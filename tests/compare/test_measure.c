@@ -155,7 +155,26 @@ static void test_loss_absent_after_a_delete_is_not_lost(void **state)
     (void) add(&r, HIST_PUT, "a", "1", 0, 1);
     add(&r, HIST_DEL, "a", NULL, 2, 3)->result = HIST_UNKNOWN;
     (void) add(&r, HIST_GET, "a", NULL, 10, 11);
+    (void) add(&r, HIST_APPEND, "l", "x", 0, 1);
+    (void) add(&r, HIST_DEL, "l", NULL, 2, 3);
+    (void) add(&r, HIST_APPEND, "l", "y", 2, 4); /* before or after */
+    (void) add(&r, HIST_GET, "l", NULL, 10, 11);
     assert_int_equal(loss_lost(r.history), 0);
+    record_release(&r);
+}
+
+static void test_loss_absent_although_written_after_the_delete_is_lost(void **state)
+{
+    (void) state;
+    struct record r;
+    begin(&r, "raft");
+    (void) add(&r, HIST_DEL, "a", NULL, 0, 1);
+    (void) add(&r, HIST_PUT, "a", "1", 2, 3);
+    (void) add(&r, HIST_GET, "a", NULL, 10, 11);
+    (void) add(&r, HIST_DEL, "l", NULL, 0, 1);
+    (void) add(&r, HIST_APPEND, "l", "x", 2, 3);
+    (void) add(&r, HIST_GET, "l", NULL, 10, 11);
+    assert_int_equal(loss_lost(r.history), 2);
     record_release(&r);
 }
 
@@ -326,6 +345,7 @@ int main(void)
         cmocka_unit_test(test_loss_overlapping_append_is_not_lost),
         cmocka_unit_test(test_loss_register_with_replaced_value_is_lost),
         cmocka_unit_test(test_loss_absent_after_a_delete_is_not_lost),
+        cmocka_unit_test(test_loss_absent_although_written_after_the_delete_is_lost),
         cmocka_unit_test(test_measure_times_count_from_the_fault),
         cmocka_unit_test(test_measure_leaderless_has_no_elections),
         cmocka_unit_test(test_measure_down_time_is_gaps_beyond_an_election_timeout),
