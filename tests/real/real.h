@@ -50,7 +50,7 @@ MUST_USE int real_supports(const struct scenario *scenario, const struct real_op
  * verdict: R11 when the nodes do not agree in time or the expected gap is exceeded, K1 from the
  * checker, D6 when a node did not stop at a failed disk, "" for a node that ended without reason.
  * Errors (no verdict then), with a line: ERR_NOT_FOUND (program, shim), ERR_IO, ERR_ADDRESS_IN_USE,
- * ERR_UNSUPPORTED, ERR_CANCELED.
+ * ERR_UNSUPPORTED, ERR_MALFORMED (a trace), ERR_CANCELED.
  */
 MUST_USE int real_execute(const struct scenario *scenario, const struct real_options *options,
                           struct record *record, struct buf *error);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -232,6 +233,34 @@ static void test_real_failed_disk_stops_its_node(void **state)
     bench_release(&b);
 }
 
+/* D6: a node that outlives its disk is red. Here a shell stays in its place when it stops. */
+static void test_real_node_that_outlives_its_disk_is_red(void **state)
+{
+    struct bench b;
+    char path[TEMPDIR_PATH_MAX + 16];
+    char text[8192];
+    (void) state;
+    if (!can_run()) {
+        skip();
+    }
+    bench_init(&b, "raft", "length 3s\nat 1s disk 2 eio\n");
+    (void) snprintf(path, sizeof path, "%s/synod", b.dir);
+    (void) snprintf(text, sizeof text,
+                    "#!/bin/sh\n"
+                    "case \"$*\" in *'--node 2'*) timeout 60 %s \"$@\"; exec sleep 30 ;; esac\n"
+                    "exec %s \"$@\"\n",
+                    b.options.synod, b.options.synod);
+    file_write(path, text);
+    assert_int_equal(chmod(path, 0755), 0);
+    b.options.synod = path;
+    execute(&b);
+    assert_int_equal(b.err, OK);
+    assert_true(b.record.red);
+    assert_string_equal(b.record.property, "D6");
+    assert_int_equal(unlink(path), 0);
+    bench_release(&b);
+}
+
 /* D9: an old image, a wiped disk: such a node is never believed again; the others go on. */
 static void test_real_old_image_is_found_out(void **state)
 {
@@ -296,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_real_local_reads_of_an_isolated_leader_are_red),
         cmocka_unit_test(test_real_longer_gap_than_expected_is_red),
         cmocka_unit_test(test_real_failed_disk_stops_its_node),
+        cmocka_unit_test(test_real_node_that_outlives_its_disk_is_red),
         cmocka_unit_test(test_real_old_image_is_found_out),
         cmocka_unit_test(test_real_stopped_run_has_no_verdict),
     };
