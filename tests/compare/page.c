@@ -103,7 +103,7 @@ void page_paragraph(FILE *out, const char *text)
 
 void page_command(FILE *out, const char *command)
 {
-    put_element(out, "<pre class=\"command\"><code>", command, "</code></pre>\n");
+    put_element(out, "<pre class=\"command\" tabindex=\"0\"><code>", command, "</code></pre>\n");
 }
 
 void page_badge(FILE *out, const char *text, int tone)

@@ -42,7 +42,7 @@ static const char text[] =
     "code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,'Liberation Mono',"
     "'DejaVu Sans Mono',monospace;font-size:.8125rem}\n"
     ".command{background:var(--card);border-radius:6px;margin:0 0 16px;padding:10px 14px;"
-    "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.5}"
+    "overflow-x:auto;line-height:1.5}"
     ".command::before{content:'$ ';color:var(--dim)}\n"
     ".badge{display:inline-block;padding:1px 10px;margin:0 6px 8px 0;border-radius:11px;"
     "background:var(--card);font-size:.875rem;font-weight:600;white-space:nowrap}"
@@ -56,8 +56,8 @@ static const char text[] =
     "border-left:2px solid var(--faint)}\n"
     ".more{margin-top:6px}.more dl{margin:6px 0 0;padding:12px 14px;max-height:22rem;"
     "overflow:auto;background:var(--card);border-radius:6px}.more dt{font-weight:600}"
-    ".more dt:not(:first-child){margin-top:10px}.more dd{margin:2px 0 0}.more code{display:block;"
-    "overflow-wrap:anywhere}.details{color:var(--dim)}\n";
+    ".more dt:not(:first-child){margin-top:10px}.more dd{margin:2px 0 6px}"
+    ".more dd>span,.more code{display:block}.more code{overflow-wrap:anywhere}.details{color:var(--dim)}\n";
 
 static const char tables[] =
     ".table{margin:24px 0 30px}.scroll{overflow-x:auto;max-width:100%}\n"
@@ -86,7 +86,7 @@ static const char plots[] =
     ".legend{list-style:none;margin:6px 0 8px;padding:0;display:flex;flex-wrap:wrap;gap:2px 20px;"
     "font-size:.875rem}.legend li{display:flex;align-items:center;gap:6px}"
     ".legend .empty{color:var(--dim)}.key{flex:none}\n"
-    ".plot .scroll>svg{display:block;width:100%;min-width:560px;height:auto}\n"
+    ".plot .scroll>svg{display:block;width:100%;min-width:640px;height:auto}\n"
     ".plot text{font-family:inherit;font-size:12px;fill:var(--dim);"
     "font-variant-numeric:tabular-nums lining-nums}.plot .axis,.plot .name{fill:var(--ink)}"
     ".plot .value{font-size:11px;fill:var(--ink);paint-order:stroke;stroke:var(--bg);"
@@ -102,6 +102,7 @@ static const char plots[] =
     ".mark{fill:var(--k);stroke:var(--bg);stroke-width:1}"
     ".mark.hollow{fill:var(--bg);stroke:var(--k);stroke-width:1.6}.sign{fill:var(--bg)}"
     ".scatter .mark{fill-opacity:.72;stroke-width:.7}"
+    ".halo{fill:none;stroke:var(--bg);stroke-width:3.6;stroke-opacity:.75}"
     ".whisker{fill:none;stroke:var(--ink);stroke-width:1.3}"
     ".span{fill:var(--span);fill-opacity:.17}.moment{stroke:var(--span);stroke-width:1.2;"
     "stroke-dasharray:3 2.5;fill:none}\n";

@@ -303,8 +303,10 @@ static void put_picture(const struct plot_area *a)
     put_x_axis(a);
     if (p->kind == PLOT_BARS) {
         plot_put_bars(a);
+        put_base(a);
     } else {
         plot_put_mark_spans(a);
+        put_base(a);
         if (p->kind == PLOT_SCATTER) {
             plot_put_scatter(a);
         } else {
@@ -312,7 +314,6 @@ static void put_picture(const struct plot_area *a)
         }
         plot_put_mark_labels(a);
     }
-    put_base(a);
     if (!a->any) {
         (void) fprintf(a->out,
                        "<text class=\"axis\" text-anchor=\"middle\" x=\"%s\" y=\"%s\">no "
@@ -352,10 +353,10 @@ static void put_replays(const struct plot *p, FILE *out)
         if (p->series[s].replay == NULL) {
             continue;
         }
-        (void) fputs(any ? ""
-                         : "<details class=\"more\"><summary>Commands that make these lines "
-                           "again</summary>\n<dl>\n",
-                     out);
+        (void) fputs(
+            any ? ""
+                : "<details class=\"more\"><summary>Commands that make this plot again</summary>\n<dl>\n",
+            out);
         any = true;
         (void) fputs("<dt>", out);
         page_escape(out, p->series[s].name);

@@ -231,6 +231,12 @@ void plot_axis_label(const struct plot_axis *axis, double value, char text[TABLE
     } else {
         put_with_unit(value, step, count_unit(top), text);
     }
+    if (text[0] == '-') {
+        char digits[TABLE_NUMBER_MAX];
+
+        (void) strcpy(digits, &text[1]);
+        (void) snprintf(text, TABLE_NUMBER_MAX, "−%.24s", digits);
+    }
 }
 
 void plot_axis_value(const struct plot_axis *axis, double value, char text[TABLE_NUMBER_MAX])
@@ -406,5 +412,7 @@ void plot_axis_y(struct plot_area *a)
     }
     axis->max = rounded_up(axis, fit);
     demand(axis, p->y_min, p->y_max);
-    axis->ticks_count = plot_ticks(axis->min, axis->max, axis->scale, axis->time, axis->ticks, fit);
+    /* Rounding up may have made room for one more. */
+    axis->ticks_count =
+        plot_ticks(axis->min, axis->max, axis->scale, axis->time, axis->ticks, fit + 1);
 }

@@ -68,11 +68,14 @@ void plot_put_whisker(const struct plot_area *a, double x, const struct plot_poi
 
     low = isnan(low) ? a->bottom : fmin(fmax(low, a->top), a->bottom);
     high = isnan(high) ? a->top : fmin(fmax(high, a->top), a->bottom);
-    (void) fprintf(a->out, "<path class=\"whisker\" d=\"M%s %sH%s", plot_px(x - cap).text,
-                   plot_px(high).text, plot_px(x + cap).text);
-    (void) fprintf(a->out, "M%s %sV%sM%s %sH%s\"/>\n", plot_px(x).text, plot_px(high).text,
-                   plot_px(low).text, plot_px(x - cap).text, plot_px(low).text,
-                   plot_px(x + cap).text);
+    /* Twice: light around dark, to be seen on a bar too. */
+    for (int i = 0; i < 2; i++) {
+        (void) fprintf(a->out, "<path class=\"%s\" d=\"M%s %sH%s", i == 0 ? "halo" : "whisker",
+                       plot_px(x - cap).text, plot_px(high).text, plot_px(x + cap).text);
+        (void) fprintf(a->out, "M%s %sV%sM%s %sH%s\"/>\n", plot_px(x).text, plot_px(high).text,
+                       plot_px(low).text, plot_px(x - cap).text, plot_px(low).text,
+                       plot_px(x + cap).text);
+    }
 }
 
 static void put_value(const struct plot_area *a, double x, double top, const struct plot_point *p)

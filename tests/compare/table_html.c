@@ -119,13 +119,13 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
-/* Neighbours in a row that say the same share an item. Returns the column behind them. */
-static uint32_t put_item(const struct table *t, FILE *out, uint32_t row, uint32_t column)
+/* Neighbours of which the same is said share a line. Returns the column behind them. */
+static uint32_t put_item_line(const struct table *t, FILE *out, uint32_t row, uint32_t column)
 {
     const struct table_cell *first = cell_at(t, row, column);
     uint32_t c = column;
 
-    (void) fputs("<dd><span>", out);
+    (void) fputs("<span>", out);
     do {
         (void) fputs(c == column ? "" : ", ", out);
         page_escape(out, t->columns[c].title);
@@ -134,15 +134,29 @@ static uint32_t put_item(const struct table *t, FILE *out, uint32_t row, uint32_
         c++;
     } while (c < t->columns_count && same_text(cell_at(t, row, c)->replay, first->replay) &&
              same_text(cell_at(t, row, c)->details, first->details));
-    (void) fputs("</span>", out);
     if (first->details != NULL) {
         (void) fputs(" <span class=\"details\">", out);
         page_escape(out, first->details);
         (void) fputs("</span>", out);
     }
-    if (first->replay != NULL) {
-        (void) fputs(" <code>", out);
-        page_escape(out, first->replay);
+    (void) fputs("</span>", out);
+    return c;
+}
+
+/* Neighbours in a row that have the same command share it. Returns the column behind them. */
+static uint32_t put_item(const struct table *t, FILE *out, uint32_t row, uint32_t column)
+{
+    const char *replay = cell_at(t, row, column)->replay;
+    uint32_t c = column;
+
+    (void) fputs("<dd>", out);
+    do {
+        c = put_item_line(t, out, row, c);
+    } while (c < t->columns_count && says_more(cell_at(t, row, c)) &&
+             same_text(cell_at(t, row, c)->replay, replay));
+    if (replay != NULL) {
+        (void) fputs("<code>", out);
+        page_escape(out, replay);
         (void) fputs("</code>", out);
     }
     (void) fputs("</dd>\n", out);

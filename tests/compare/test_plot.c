@@ -20,12 +20,16 @@ static char *draw(const struct plot *p)
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
+    char *copy;
 
-    if (out != NULL) {
-        plot_svg(p, out);
-        (void) fclose(out);
+    if (out == NULL) {
+        return xstrdup("");
     }
-    return text;
+    plot_svg(p, out);
+    (void) fclose(out);
+    copy = xstrdup(text);
+    free(text);
+    return copy;
 }
 
 static uint32_t times(const char *text, const char *part)

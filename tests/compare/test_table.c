@@ -394,8 +394,8 @@ static void test_table_html_says_commands_without_a_mouse(void **state)
     assert_non_null(strstr(o.text, "<td class=\"n\" title=\"n = 1000, 95 % in 280 to 290 ms&#10;"
                                    "synod-sim figures e1 --seed 7\">287 ms</td>"));
     assert_non_null(strstr(o.text, "<td class=\"bad\">a &quot;b&quot;, c</td>"));
-    assert_non_null(strstr(o.text, "<dt>raft</dt><dd><span>median: 287 ms</span> "
-                                   "<span class=\"details\">n = 1000, 95 % in 280 to 290 ms</span> "
+    assert_non_null(strstr(o.text, "<dt>raft</dt><dd><span>median: 287 ms <span class=\"details\">"
+                                   "n = 1000, 95 % in 280 to 290 ms</span></span>"
                                    "<code>synod-sim figures e1 --seed 7</code></dd>"));
     assert_null(strstr(o.text, "<dt>paxos</dt>"));
     free(o.text);
@@ -406,6 +406,7 @@ static void test_table_html_neighbours_share_a_command(void **state)
 {
     struct table t;
     struct output o;
+    struct table_cell *cell;
 
     (void) state;
     table_init(&t, "T<1>");
@@ -413,19 +414,27 @@ static void test_table_html_neighbours_share_a_command(void **state)
     table_column(&t, "engine", false);
     table_column(&t, "ok", true);
     table_column(&t, "lost", true);
+    table_column(&t, "p50", true);
+    table_column(&t, "p99", true);
     table_row(&t);
     (void) table_set(&t, 0, "cut & heal");
     (void) table_set(&t, 1, "raft");
     table_replay(table_set(&t, 2, "10"), "run 1 > x");
     table_replay(table_set(&t, 3, "0"), "run 1 > x");
+    cell = table_set(&t, 4, "7");
+    table_replay(cell, "run 1 > x");
+    table_details(cell, "n = 7");
+    table_replay(table_set(&t, 5, "8"), "run 2");
     table_row(&t);
     (void) table_set(&t, 0, "cut & heal");
     (void) table_set(&t, 1, "paxos");
     table_html(&t, output_begin(&o));
     (void) output_end(&o);
     assert_non_null(strstr(o.text, "aria-label=\"T&lt;1&gt;\""));
-    assert_non_null(strstr(o.text, "<dt>cut &amp; heal, raft</dt><dd><span>ok: 10, lost: 0</span> "
-                                   "<code>run 1 &gt; x</code></dd>"));
+    assert_non_null(strstr(o.text, "<dt>cut &amp; heal, raft</dt><dd><span>ok: 10, lost: 0</span>"
+                                   "<span>p50: 7 <span class=\"details\">n = 7</span></span>"
+                                   "<code>run 1 &gt; x</code></dd>\n"
+                                   "<dd><span>p99: 8</span><code>run 2</code></dd>"));
     free(o.text);
     table_release(&t);
 }
