@@ -38,21 +38,16 @@ static int make_links(struct real *r)
     return proxy_new(r->loop, &proxy, &r->links, r->error);
 }
 
-static bool loses_power(const struct scenario *s)
-{
-    for (uint32_t i = 0; i < s->steps_count; i++) {
-        if (s->steps[i].kind == STEP_POWER_LOSS) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The process of a node ended, and nobody ended it: that must have a reason. */
-static void judge(struct real *r, uint32_t node, const char *said)
+/* The process of a node ended, and nobody ended it: that must have a reason. `crashed`: it did not
+ * end itself; for that there is none. */
+static void judge(struct real *r, uint32_t node, bool crashed, const char *said)
 {
     struct real_node *n = &r->nodes[node];
     uint64_t failed = atomic_load(&processes_shim(r->processes, node)->failed);
+    if (crashed) {
+        real_fail(r, "", "node %u crashed: %s", node, said);
+        return;
+    }
     if (n->failing && failed > n->failed_base) {
         n->failing = false;
         if (r->phase > PHASE_RUN && real_start_node(r, node) != OK) {
@@ -93,7 +88,8 @@ static void on_exit_of_node(void *ctx, uint32_t node, int status, const char *sa
                                      .note = "the process ended"};
     record_event(r->record, &stop);
     real_node_gone(r, node);
-    judge(r, node, said[0] == '\0' ? text : said);
+    judge(r, node, WIFSIGNALED(status) || strstr(said, "Sanitizer") != NULL,
+          said[0] == '\0' ? text : said);
 }
 
 static int make_processes(struct real *r)
@@ -101,7 +97,7 @@ static int make_processes(struct real *r)
     const struct processes_options o = {.scenario = r->scenario,
                                         .real = r->options,
                                         .folder = r->folder,
-                                        .loop_disks = loses_power(r->scenario),
+                                        .loop_disks = real_loses_power(r->scenario),
                                         .links = r->links,
                                         .peer_ports = r->peer_ports,
                                         .client_ports = r->client_ports,

@@ -146,6 +146,9 @@ void real_ask(struct real *r);
 bool real_asked(const struct real *r); /* all answers are there, or will not come */
 void real_ready(struct real *r);       /* PHASE_UP: looks whether all are up, and begins */
 
+/* real_supports.c */
+bool real_loses_power(const struct scenario *s);
+
 /* real_steps.c */
 void real_step(struct real *r, const struct sim_step *step, uint64_t at_us);
 void real_step_ends(struct real *r); /* pauses and the like that are over */

@@ -28,7 +28,7 @@ static const char *refusal(const struct sim_step *step, const struct real_option
     }
 }
 
-static bool loses_power(const struct scenario *s)
+bool real_loses_power(const struct scenario *s)
 {
     for (uint32_t i = 0; i < s->steps_count; i++) {
         if (s->steps[i].kind == STEP_POWER_LOSS) {
@@ -67,7 +67,7 @@ int real_supports(const struct scenario *scenario, const struct real_options *op
     if (err == OK) {
         err = processes_supported(scenario, error);
     }
-    if (err == OK && loses_power(scenario)) {
+    if (err == OK && real_loses_power(scenario)) {
         err = loop_disk_available(error);
     }
     if (err == OK && options->netns) {

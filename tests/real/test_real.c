@@ -233,13 +233,12 @@ static void test_real_failed_disk_stops_its_node(void **state)
     bench_release(&b);
 }
 
-/* D6: a node that outlives its disk is red. Here a shell stays in its place when it stops. */
-static void test_real_node_that_outlives_its_disk_is_red(void **state)
+/* Node 2's disk fails; where its process was, a shell does this when it has stopped. */
+static void failed_disk_and(const char *afterwards, const char *property)
 {
     struct bench b;
     char path[TEMPDIR_PATH_MAX + 16];
     char text[8192];
-    (void) state;
     if (!can_run()) {
         skip();
     }
@@ -247,18 +246,32 @@ static void test_real_node_that_outlives_its_disk_is_red(void **state)
     (void) snprintf(path, sizeof path, "%s/synod", b.dir);
     (void) snprintf(text, sizeof text,
                     "#!/bin/sh\n"
-                    "case \"$*\" in *'--node 2'*) timeout 60 %s \"$@\"; exec sleep 30 ;; esac\n"
+                    "case \"$*\" in *'--node 2'*) timeout 60 %s \"$@\"; %s ;; esac\n"
                     "exec %s \"$@\"\n",
-                    b.options.synod, b.options.synod);
+                    b.options.synod, afterwards, b.options.synod);
     file_write(path, text);
     assert_int_equal(chmod(path, 0755), 0);
     b.options.synod = path;
     execute(&b);
     assert_int_equal(b.err, OK);
     assert_true(b.record.red);
-    assert_string_equal(b.record.property, "D6");
+    assert_string_equal(b.record.property, property);
     assert_int_equal(unlink(path), 0);
     bench_release(&b);
+}
+
+/* D6: a node that outlives its disk is red. */
+static void test_real_node_that_outlives_its_disk_is_red(void **state)
+{
+    (void) state;
+    failed_disk_and("exec sleep 30", "D6");
+}
+
+/* Whatever the disk did: a crash has no excuse. */
+static void test_real_crash_over_a_failed_disk_is_red(void **state)
+{
+    (void) state;
+    failed_disk_and("kill -SEGV $$", "");
 }
 
 /* D9: an old image, a wiped disk: such a node is never believed again; the others go on. */
@@ -326,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_real_longer_gap_than_expected_is_red),
         cmocka_unit_test(test_real_failed_disk_stops_its_node),
         cmocka_unit_test(test_real_node_that_outlives_its_disk_is_red),
+        cmocka_unit_test(test_real_crash_over_a_failed_disk_is_red),
         cmocka_unit_test(test_real_old_image_is_found_out),
         cmocka_unit_test(test_real_stopped_run_has_no_verdict),
     };
