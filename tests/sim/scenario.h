@@ -67,7 +67,8 @@ struct sim_span {
  *   QUALITY   link, then `delay 20ms..40ms loss 5% duplicate 1% rate 1MiB`, each once, any of them
  *   GROUPS    `1 2 | 3 4 5`; a node that is not named is alone
  *   DISK..    `disk 3 WORD ...`                  CLOCK..    `clock 2 WORD ...`
- * Where scenario_undo knows what ends a step, `for 3s` may follow, and that step comes then.
+ * Where scenario_undo knows what ends a step, `for 3s` may follow, and that step comes then. What
+ * QUALITY does not say is as the network line has it.
  */
 #define SIM_STEP_MAP(X)                                                                            \
     X(POWER_LOSS, "power-loss", NODE)  /* un-synced data may be lost */                            \
@@ -233,7 +234,7 @@ struct scenario {
     struct sim_span think; /* between two calls of a client; not looked at with a rate */
     uint32_t rate; /* calls a second of all clients together, begun at random moments that do
                       not depend on answers (a client has one open at a time); 0: think */
-    struct sim_span value; /* bytes of a value of put and cas; 0: as short as can be */
+    struct sim_span value; /* bytes of a value of put and cas; 0: a few, below 200 */
     bool reads_local;      /* `get` asks one node's state without a quorum, and is held to be what a
                               linearizable read is: a control, whose runs can be red */
     uint64_t timeout_us;   /* of a call */

@@ -219,7 +219,7 @@ static int parse_disk(struct words *w)
 
 enum { EXPECT_SAFE = 1, EXPECT_GAP = 2, EXPECT_RED = 4 };
 
-/* A letter and a number, as docs/properties.md names them. */
+/* A letter and a number, as properties are named. */
 static bool is_property(struct bytes word)
 {
     uint64_t number = 0;
