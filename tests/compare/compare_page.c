@@ -338,7 +338,7 @@ static void print_script(const struct comparison *c, uint32_t script, FILE *out)
         page_badge(out, text, tone);
     }
     plot_throughput(c, script, out);
-    compare_table_script(c, script, &t);
+    compare_table_measures(c, script, &t);
     table_html(&t, out);
     table_release(&t);
     page_fold(out, "Distributions and costs");

@@ -97,6 +97,26 @@ void compare_table_script(const struct comparison *c, uint32_t script, struct ta
     }
 }
 
+void compare_table_measures(const struct comparison *c, uint32_t script, struct table *t)
+{
+    const struct compare_options *o = c->options;
+    table_init(t, o->trials == 1 ? "Measures" : "Measures: medians over the trials");
+    table_column(t, "measure", false);
+    for (uint32_t e = 0; e < o->engines_count; e++) {
+        table_column(t, engine_name(o->engines[e]), true);
+    }
+    for (uint32_t m = 0; m < MEASURES; m++) {
+        if (!o->real && m == MEASURE_CPU_LEADER) {
+            continue;
+        }
+        table_row(t);
+        (void) table_set(t, 0, "%s", measure_title(m));
+        for (uint32_t e = 0; e < o->engines_count; e++) {
+            set_measure(c, compare_cell(c, script, e), t, 1 + e, m);
+        }
+    }
+}
+
 void compare_table_overview(const struct comparison *c, struct table *t)
 {
     const struct compare_options *o = c->options;

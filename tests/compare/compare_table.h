@@ -11,6 +11,9 @@
  * distribution as details and the command as replay. Release it. */
 void compare_table_script(const struct comparison *c, uint32_t script, struct table *t);
 
+/* The same numbers with a row for each measure and a column for each engine: fits a page. */
+void compare_table_measures(const struct comparison *c, uint32_t script, struct table *t);
+
 /* A row for each script: verdict and median down-time of each engine. Release it. */
 void compare_table_overview(const struct comparison *c, struct table *t);
 
