@@ -108,7 +108,8 @@ ALL_SRC := $(sort $(ALL_SRC))
 # ---------------------------------------------------------------------------------------------
 # Targets for people
 
-.PHONY: all benches deps check test test-unit asan-test fuzz soak mutants cluster cluster-down install \
+.PHONY: all benches deps check test test-unit asan-test fuzz soak mutants compare figures cluster \
+        cluster-down install \
         clean help FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -146,6 +147,19 @@ fuzz:
 soak: check
 	@scripts/run-tests --build $(BUILD) --soak $(SECONDS)
 
+# Every fault script on every engine; TRIALS of each in the simulator.
+TRIALS ?= 10
+compare:
+	@$(MAKE) --no-print-directory deps
+	@$(SUBMAKE) all
+	@$(BIN)/synod-sim compare --trials $(TRIALS) --output $(BIN)/compare
+
+# Published experiments, made again.
+figures:
+	@$(MAKE) --no-print-directory deps
+	@$(SUBMAKE) all
+	@$(BIN)/synod-sim figures --real --output $(BIN)/figures
+
 # In copies of the tree: the simulator must find each broken rule.
 mutants:
 	@scripts/mutants
@@ -176,6 +190,8 @@ help:
 	@echo 'make fuzz [CC=clang]    longer fuzzing; FUZZ_ITERATIONS=$(FUZZ_ITERATIONS)'
 	@echo 'make benches            costs of single modules: build/release/tests/bench/*'
 	@echo 'make soak               simulator and other randomised tests with new seeds for SECONDS=$(SECONDS)'
+	@echo 'make compare            every fault script on every engine, TRIALS=$(TRIALS) each: build/compare.html'
+	@echo 'make figures            published experiments made again: build/figures.html'
 	@echo 'make mutants            one broken rule at a time: does the simulator find it?'
 	@echo 'make cluster            a local cluster; NODES=$(NODES) ENGINE=$(ENGINE) DETACH=$(DETACH)'
 	@echo 'make cluster-down       stop it'
