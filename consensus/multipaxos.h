@@ -50,6 +50,7 @@ struct mp_candidate {
 struct mp_pending {
     uint64_t acks; /* by rank: accepted durably */
     uint64_t sent_us;
+    uint64_t adopted; /* what it counts in the window of what is brought up again; 0: not adopted */
     bool chosen;
 };
 
@@ -61,10 +62,12 @@ struct mp_leader {
     uint64_t next;       /* lowest slot without a proposal of ours */
     uint64_t unsent;     /* lowest slot not yet sent to the peers */
     uint32_t found_next; /* cursor into candidate.found */
+    uint64_t adopting;   /* bytes brought up again and not yet chosen */
     struct mp_pending *ring;
-    uint64_t mask;             /* ring size - 1 */
-    uint64_t acked[NODES_MAX]; /* by rank: highest slot accepted under our ballot */
-    uint64_t told[NODES_MAX];  /* by rank: commit index sent */
+    uint64_t mask;                /* ring size - 1 */
+    uint64_t acked[NODES_MAX];    /* by rank: highest slot accepted under our ballot */
+    uint64_t moved_us[NODES_MAX]; /* by rank: when it last accepted something under our ballot */
+    uint64_t told[NODES_MAX];     /* by rank: commit index sent */
     uint64_t resend_us;
     uint64_t progress_us; /* when the prefix up to learn_to last grew */
     uint64_t progress_commit;

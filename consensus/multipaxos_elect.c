@@ -18,6 +18,11 @@
 #include "consensus/multipaxos.h"
 #include "consensus/timer_policy.h"
 
+enum {
+    ASKED_BEFORE =
+        4, /* questions whose answers still count; one takes a quarter time-out or more */
+};
+
 static uint64_t bit_of(int rank)
 {
     ASSERT(rank >= 0);
@@ -43,14 +48,30 @@ void mp_candidate_clear(struct multipaxos *mp)
     c->yes = 0;
 }
 
+/* Where the slot is among what was found, or belongs. */
+static uint32_t found_at(const struct mp_candidate *c, uint64_t index)
+{
+    uint32_t low = 0;
+    uint32_t high = c->found_count;
+    if (high == 0 || c->found[high - 1].index < index) {
+        return high; /* pages come in ascending order */
+    }
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (c->found[middle].index < index) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 /* P6 (Paxos Made Simple 2.2, P2c): per slot, the value of the highest-numbered proposal. */
 static void found_put(struct multipaxos *mp, const struct entry *entry)
 {
     struct mp_candidate *c = &mp->candidate;
-    uint32_t at = c->found_count;
-    while (at > 0 && c->found[at - 1].index >= entry->index) {
-        at--; /* pages come in ascending order: seldom far */
-    }
+    uint32_t at = found_at(c, entry->index);
     if (at < c->found_count && c->found[at].index == entry->index) {
         if (entry->epoch > c->found[at].epoch) {
             engine_mark(&mp->e, MARK_MULTIPAXOS_VALUE_OF_HIGHER_BALLOT);
@@ -163,7 +184,10 @@ void mp_on_preprepare_reply(struct multipaxos *mp, const struct message *m)
 {
     struct mp_candidate *c = &mp->candidate;
     note_round(mp, m->hint.epoch);
-    if (c->stage != MP_ASKING || m->ctx != c->attempt || m->reject) {
+    /* Where a round trip takes longer than a question is kept up, the answers to the ones before
+     * are what comes; they are no older than about a time-out, and promise as little. */
+    if (c->stage != MP_ASKING || m->ctx > c->attempt || m->ctx + ASKED_BEFORE < c->attempt ||
+        m->reject) {
         return;
     }
     c->yes |= bit_of(mp_rank(mp, m->from));
@@ -246,16 +270,32 @@ void mp_on_prepare(struct multipaxos *mp, const struct message *m)
     acceptor_on_prepare_all(&mp->acceptor, e, m);
 }
 
-/* Everything that our own acceptor has accepted belongs to its promise. */
+/* Everything that our own acceptor has accepted belongs to its promise. It may be much: slots that
+ * nobody else had are put between those found in one pass. */
 static void add_own_promise(struct multipaxos *mp)
 {
     const struct log *l = mp->e.log;
-    for (uint64_t i = mp->candidate.first; i <= log_last(l); i++) {
+    struct mp_candidate *c = &mp->candidate;
+    struct entry *found = c->found;
+    uint32_t count = c->found_count;
+    uint64_t most = count + (log_last(l) + 1 - u64_min(c->first, log_last(l) + 1));
+    uint32_t k = 0;
+    c->found_capacity = (uint32_t) u64_max(most, 1);
+    c->found = xcalloc(c->found_capacity, sizeof *c->found);
+    c->found_count = 0;
+    for (uint64_t i = c->first; i <= log_last(l); i++) {
         struct entry entry;
+        while (k < count && found[k].index <= i) {
+            c->found[c->found_count++] = found[k++]; /* its reference moves along */
+        }
         if (log_entry(l, i, &entry) == OK) {
             found_put(mp, &entry);
         }
     }
+    while (k < count) {
+        c->found[c->found_count++] = found[k++];
+    }
+    free(found);
 }
 
 void mp_on_promise(struct multipaxos *mp, const struct message *m)

@@ -16,6 +16,11 @@
 #include "base/mem.h"
 #include "consensus/multipaxos.h"
 
+enum {
+    ADOPT_MESSAGES = 4,  /* full messages' worth of old slots that are brought up at a time */
+    ADOPT_OVERHEAD = 64, /* what a slot counts there beside its payload */
+};
+
 static struct mp_pending *pending_at(const struct multipaxos *mp, uint64_t index)
 {
     ASSERT(index >= mp->lead.first);
@@ -75,13 +80,25 @@ static void place(struct multipaxos *mp, struct value *value)
     UNREACHABLE(); /* we lead as long as nothing higher is promised, and room was looked for */
 }
 
-/* P8: all slots from the first not chosen to the highest that the quorum of promises showed. */
+/* The slot is one of those brought up again. */
+static void count_adopted(struct multipaxos *mp, uint64_t index, const struct value *value)
+{
+    struct mp_pending *p = pending_at(mp, index);
+    p->adopted = ADOPT_OVERHEAD + value->bytes.size;
+    mp->lead.adopting += p->adopted;
+}
+
+/* P8: all slots from the first not chosen to the highest that the quorum of promises showed. A log
+ * full of them would hold up heartbeats, and look lost to resend: so many at a time as are chosen
+ * meanwhile. */
 static void adopt(struct multipaxos *mp)
 {
     struct engine *e = &mp->e;
     struct mp_leader *lead = &mp->lead;
     const struct mp_candidate *c = &mp->candidate;
-    while (lead->next <= lead->barrier && log_has_room(e->log, lead->next)) {
+    uint64_t window = ADOPT_MESSAGES * (uint64_t) e->options.message_bytes_max;
+    while (lead->next <= lead->barrier && log_has_room(e->log, lead->next) &&
+           lead->adopting < window) {
         uint64_t index = lead->next;
         while (lead->found_next < c->found_count && c->found[lead->found_next].index < index) {
             lead->found_next++;
@@ -89,12 +106,14 @@ static void adopt(struct multipaxos *mp)
         if (lead->found_next < c->found_count && c->found[lead->found_next].index == index) {
             engine_mark(e, MARK_MULTIPAXOS_VALUE_ADOPTED);
             place(mp, c->found[lead->found_next].value);
+            count_adopted(mp, index, c->found[lead->found_next].value);
             continue;
         }
         /* "proposing a special no-op command that leaves the state unchanged" (section 3) */
         struct value *noop = value_new_noop();
         engine_mark(e, MARK_MULTIPAXOS_GAP_NOOP);
         place(mp, noop);
+        count_adopted(mp, index, noop);
         value_unref(noop);
         engine_trace(e, (struct trace_event){.kind = TRACE_GAP_FILLED,
                                              .epoch = lead->ballot,
@@ -126,6 +145,7 @@ void mp_lead(struct multipaxos *mp)
     lead->progress_commit = log_commit(e->log);
     for (uint32_t r = 0; r < e->options.members.count; r++) {
         lead->acked[r] = lead->learn_to;
+        lead->moved_us[r] = e->now_us;
     }
     mp->candidate.stage = MP_IDLE; /* `found` stays until it is adopted */
     mp->role = ROLE_LEADER;
@@ -161,14 +181,21 @@ static void accept_send(struct multipaxos *mp, struct message *m, uint32_t rank)
     engine_send_now(&mp->e, m);
 }
 
-/* Sends peer `rank` the undecided slots of [from, next) that it did not accept and that were sent
+/* Sends peer `rank` the undecided slots of [from, to) that it did not accept and that were sent
  * before `before_us` (or never). */
-static void send_accepts(struct multipaxos *mp, uint32_t rank, uint64_t from, uint64_t before_us)
+struct send_range {
+    uint64_t from;
+    uint64_t to;
+    uint64_t before_us;
+};
+
+static void send_accepts(struct multipaxos *mp, uint32_t rank, struct send_range range)
 {
     struct engine *e = &mp->e;
     struct mp_leader *lead = &mp->lead;
     struct message *m = NULL;
-    for (uint64_t i = u64_max(from, lead->first); i < lead->next; i++) {
+    uint64_t before_us = range.before_us;
+    for (uint64_t i = u64_max(range.from, lead->first); i < range.to; i++) {
         const struct mp_pending *p = pending_at(mp, i);
         const struct slot *s = log_slot(e->log, i);
         if (p->chosen || (p->acks & (UINT64_C(1) << rank)) != 0 || p->sent_us > before_us ||
@@ -198,6 +225,7 @@ static bool keeps_up(const struct multipaxos *mp, uint32_t rank)
 {
     const struct mp_leader *lead = &mp->lead;
     uint64_t at = u64_max(lead->acked[rank], mp->learner.peer_commit[rank]);
+    at = u64_max(at, lead->barrier); /* what phase 1 brought up nobody can learn yet */
     return lead->next - 1 <= at + 2 * (uint64_t) mp->e.options.inflight_max;
 }
 
@@ -238,7 +266,7 @@ void mp_lead_flush(struct multipaxos *mp)
             continue;
         }
         if (lead->unsent < lead->next && keeps_up(mp, r)) {
-            send_accepts(mp, r, lead->unsent, e->now_us);
+            send_accepts(mp, r, (struct send_range){lead->unsent, lead->next, e->now_us});
         }
         if (lead->told[r] < commit) {
             struct message *m = message_new(MSG_PAXOS_CHOSEN, e->options.members.ids[r]);
@@ -257,6 +285,7 @@ static void pop_chosen(struct multipaxos *mp)
     struct mp_leader *lead = &mp->lead;
     while (lead->first < lead->next &&
            (lead->first <= log_commit(mp->e.log) || pending_at(mp, lead->first)->chosen)) {
+        lead->adopting -= pending_at(mp, lead->first)->adopted;
         lead->first++;
     }
 }
@@ -272,6 +301,7 @@ void mp_on_accepted(struct multipaxos *mp, const struct message *m)
     }
     uint64_t last = u64_min(m->last, lead->next - 1);
     lead->acked[rank] = u64_max(lead->acked[rank], last);
+    lead->moved_us[rank] = e->now_us;
     for (uint64_t i = u64_max(m->pos.index, lead->first); i <= last; i++) {
         struct mp_pending *p = pending_at(mp, i);
         p->acks |= UINT64_C(1) << rank;
@@ -304,7 +334,10 @@ static void resend(struct multipaxos *mp)
     pop_chosen(mp);
     for (uint32_t r = 0; r < e->options.members.count; r++) {
         if ((int) r != e->self_rank && reach_heard(e, r)) {
-            send_accepts(mp, r, lead->first, before);
+            /* From one that moves, what is above its newest answer is on its way. */
+            bool moves = lead->moved_us[r] > before;
+            uint64_t to = moves ? u64_min(lead->acked[r], lead->next) : lead->next;
+            send_accepts(mp, r, (struct send_range){lead->first, to, before});
         }
     }
     for (uint64_t i = lead->first; i < lead->next; i++) {

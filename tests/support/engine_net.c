@@ -220,29 +220,18 @@ uint64_t engine_net_message_size(const struct message *m)
     return FRAME + (uint64_t) m->entries_count * ENTRY + m->bytes;
 }
 
-/* When a message that leaves now is there. It takes its turn at both ends. */
-static uint64_t arrival(struct engine_net *net, const struct message *m, uint64_t delay_us)
-{
-    uint64_t rate = net->options.link_rate;
-    struct net_node *from = net->nodes[m->from];
-    struct net_node *to = net->nodes[m->to];
-    if (rate == 0 || from == to || to->consensus == NULL) {
-        return net->now_us + delay_us;
-    }
-    uint64_t takes_us = engine_net_message_size(m) * 1000000 / rate;
-    uint64_t leaves_us = u64_max(net->now_us, from->out_free_us);
-    from->out_free_us = leaves_us + takes_us;
-    to->in_free_us = u64_max(leaves_us + delay_us, to->in_free_us) + takes_us;
-    return to->in_free_us;
-}
-
 static void transmit(struct engine_net *net, struct message *m, uint64_t delay_us)
 {
     struct packet *p = xcalloc(1, sizeof *p);
     p->message = m;
-    p->at_us = arrival(net, m, delay_us);
+    p->delay_us = delay_us;
+    p->at_us = net->now_us + delay_us;
     p->from_life = net->nodes[m->from]->life;
     p->to_life = net->nodes[m->to]->life;
+    if (net->options.link_rate != 0 && m->from != m->to && net->nodes[m->to]->consensus != NULL) {
+        net_link_give(net, p);
+        return;
+    }
     list_push_back(&net->packets, &p->node);
 }
 
@@ -504,6 +493,7 @@ struct event {
     struct net_node *disk;
     struct net_node *load;
     struct net_node *tick;
+    struct net_node *link;
     struct packet *packet;
 };
 
@@ -532,6 +522,9 @@ static struct event next_event(struct engine_net *net)
         if (load != NULL && list_entry(load, struct load_job, node)->at_us < next.at_us) {
             next =
                 (struct event){.at_us = list_entry(load, struct load_job, node)->at_us, .load = n};
+        }
+        if (net_link_due(n) < next.at_us) {
+            next = (struct event){.at_us = net_link_due(n), .link = n};
         }
         uint64_t deadline = consensus_deadline(n->consensus);
         if (deadline < next.at_us) {
@@ -563,6 +556,9 @@ static void happen(struct engine_net *net, const struct event *e)
     } else if (e->disk != NULL) {
         net_advance(net, e->at_us, e->disk);
         disk_done(net, e->disk);
+    } else if (e->link != NULL) {
+        net_advance(net, e->at_us, NULL);
+        net_link_turn(net, e->link);
     } else if (e->load != NULL) {
         net_advance(net, e->at_us, e->load);
         load_done(net, e->load);

@@ -56,8 +56,8 @@ struct engine_net_options {
     /* What follows is 0 or NULL unless a test needs it. */
 
     uint64_t slots; /* of each disk: above the highest index in a run; 0: ENGINE_NET_SLOTS_MAX */
-    /* Bytes a second that leave, and that reach, a node, first in first out: a long message holds
-     * up those behind it. 0: any number at once. */
+    /* Bytes a second that leave, and that reach, a node: a message holds up those behind it to the
+     * same destination; destinations take turns, as connections do. 0: any number at once. */
     uint64_t link_rate;
     /* Bytes a second of a disk. Then it does one write at a time, and what was given to it
      * meanwhile together as the next one (group commit). 0: writes do not wait for each other. */

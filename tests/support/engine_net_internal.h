@@ -14,6 +14,7 @@ struct packet {
     struct list_node node;
     struct message *message;
     uint64_t at_us;
+    uint64_t delay_us;
     uint32_t from_life;
     uint32_t to_life;
 };
@@ -65,8 +66,13 @@ struct net_node {
     uint64_t image_promised;   /* highest slot with a promise */
     uint64_t disk_batch;       /* number of the one that is being written */
     uint64_t disk_batch_bytes; /* of the one after it */
-    uint64_t out_free_us;      /* link_rate: when what is given next can begin to leave */
-    uint64_t in_free_us;       /* and to arrive */
+    /* link_rate: packets that wait to leave, by destination, and when the next one can; likewise
+     * when the next one can arrive. */
+    struct list out[ENGINE_NET_NODES_MAX + 1];
+    uint32_t out_count;
+    uint32_t out_last; /* whose turn it was */
+    uint64_t out_free_us;
+    uint64_t in_free_us;
 };
 
 struct engine_net {
@@ -110,6 +116,14 @@ struct value *net_value_of(uint64_t command);
 /* The synced image of a disk. */
 void net_image_put(struct engine_net *net, struct net_node *n, const struct entry *entry);
 void net_image_cut(struct net_node *n, uint64_t from);
+
+/* engine_net_link.c: ends of links with a rate. give takes the packet; turn lets the next one
+ * leave when it is time, which is at due (UINT64_MAX: none waits). */
+void net_link_init(struct net_node *n);
+void net_link_release(struct net_node *n);
+void net_link_give(struct engine_net *net, struct packet *p);
+uint64_t net_link_due(const struct net_node *n);
+void net_link_turn(struct engine_net *net, struct net_node *n);
 
 /* Puts a message on its way. */
 void net_post(struct engine_net *net, struct message *m);

@@ -51,6 +51,7 @@ struct engine_net *engine_net_new(const struct engine_net_options *options)
         list_init(&n->disk);
         list_init(&n->waiting);
         list_init(&n->loads);
+        net_link_init(n);
         n->applied_commands = xcalloc(net->slots, sizeof *n->applied_commands);
         n->image = xcalloc(net->slots, sizeof *n->image);
         n->image_promises = xcalloc(net->slots, sizeof *n->image_promises);
@@ -158,8 +159,7 @@ void engine_net_crash(struct engine_net *net, uint32_t node)
     }
     jobs_free(n);
     n->disk_batch_bytes = 0;
-    n->out_free_us = 0;
-    n->in_free_us = 0;
+    net_link_release(n);
     consensus_free(n->consensus);
     log_free(n->log);
     n->consensus = NULL;
