@@ -279,6 +279,9 @@ static void on_closed(void *ctx)
 /* Links outlive the processes. */
 static void close_all(struct real *r)
 {
+    if (r->phase == PHASE_RUN) { /* red, or stopped */
+        real_totals(r, false);
+    }
     r->phase = PHASE_OVER;
     uv_close((uv_handle_t *) &r->handles->timer, NULL);
     if (r->workload != NULL) {
