@@ -57,7 +57,9 @@ static const char text[] =
     ".more{margin-top:6px}.more dl{margin:6px 0 0;padding:12px 14px;max-height:22rem;"
     "overflow:auto;background:var(--card);border-radius:6px}.more dt{font-weight:600}"
     ".more dt:not(:first-child){margin-top:10px}.more dd{margin:2px 0 6px}"
-    ".more dd>span,.more code{display:block}.more code{overflow-wrap:anywhere}.details{color:var(--dim)}\n";
+    ""
+    ".more dd>span,.more code{display:block}.more code{overflow-wrap:anywhere}"
+    ".details{color:var(--dim)}\n";
 
 static const char tables[] =
     ".table{margin:24px 0 30px}.scroll{overflow-x:auto;max-width:100%}\n"

@@ -353,10 +353,10 @@ static void put_replays(const struct plot *p, FILE *out)
         if (p->series[s].replay == NULL) {
             continue;
         }
-        (void) fputs(
-            any ? ""
-                : "<details class=\"more\"><summary>Commands that make this plot again</summary>\n<dl>\n",
-            out);
+        (void) fputs(any ? ""
+                         : "<details class=\"more\"><summary>Commands that make this plot "
+                           "again</summary>\n<dl>\n",
+                     out);
         any = true;
         (void) fputs("<dt>", out);
         page_escape(out, p->series[s].name);

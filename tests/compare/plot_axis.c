@@ -123,12 +123,10 @@ uint32_t plot_ticks(double min, double max, enum plot_scale scale, bool time, do
         return linear_ticks(min, max, time, ret_ticks, ticks_max);
     }
     count = decade_ticks(min, max, "125", 1, ret_ticks, ticks_max);
-    if (count < 2) {
-        return linear_ticks(min, max, time, ret_ticks, ticks_max);
-    }
     for (int every = 1; count > ticks_max; every++) {
         count = decade_ticks(min, max, "1", every, ret_ticks, ticks_max);
     }
+    /* Less than a decade may hold none. */
     return count < 2 ? linear_ticks(min, max, time, ret_ticks, ticks_max) : count;
 }
 

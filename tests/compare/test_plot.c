@@ -276,14 +276,17 @@ static void test_plot_long_series_is_thinned_and_keeps_extremes(void **state)
 
     (void) state;
     for (uint32_t i = 0; i < POINTS; i++) {
-        points[i] = (struct plot_point){i, i == 12345 ? 100 : i % 7, i % 7, i % 7 + 1};
+        double y = i == 12345 ? 100 : i == 5010 ? 0 : 10 + i % 7;
+
+        points[i] = (struct plot_point){i, y, i % 7, i % 7 + 1};
     }
     p.y_min = 0;
     p.y_max = 100;
     text = draw(&p);
     line = attribute(strstr(text, "viewBox=\"0 0"), "<path class=\"line\" d=\"");
     assert_true(times(line, "L") < 4 * PLOT_WIDTH);
-    assert_non_null(strstr(line, " 28L")); /* the top of the area: 100 */
+    assert_int_equal(times(line, " 28L"), 1);  /* the top of the area: 100 */
+    assert_int_equal(times(line, " 260L"), 1); /* the bottom: 0 */
     free(line);
     line = attribute(text, "<path class=\"band\" d=\"");
     assert_true(times(line, "L") < 4 * PLOT_WIDTH);
@@ -312,6 +315,8 @@ static void test_plot_points_outside_are_clipped(void **state)
     /* Within a picture of the size of the area; signs for what is inside. */
     assert_int_equal(times(text, "<svg x="), 1);
     assert_int_equal(times(text, "raft: "), 2);
+    assert_int_equal(times(text, "M-20000 "), 1);
+    assert_int_equal(times(text, " -20000L"), 1);
     assert_null(strstr(text, "e+"));
     assert_null(strstr(text, "inf"));
     free(text);
@@ -361,18 +366,48 @@ static void test_plot_one_point_is_seen_with_its_whisker(void **state)
 
 static void test_plot_band_is_broken_where_there_is_none(void **state)
 {
-    struct plot_point points[] = {{1, 2, 1, 3},   {2, 2, 1, 3}, {3, 2, NAN, NAN}, {4, 2, 1, 3},
-                                  {5, NAN, 1, 3}, {6, 2, 1, 3}, {7, 2, 0, 3},     {8, 2, 1, 1e300}};
+    struct plot_point points[] = {{1, 2, 1, 3}, {2, 2, 1, 3},   {3, 2, NAN, NAN},
+                                  {4, 2, 1, 3}, {5, NAN, 1, 3}, {6, 2, 1.5, 3},
+                                  {7, 2, 0, 3}, {8, 2, 1.5, 30}};
     struct plot_series series = {.name = "raft", .points = points, .count = ARRAY_SIZE(points)};
     struct plot p = plot_of(PLOT_LINE, &series, 1);
     char *text;
+    char *band;
 
     (void) state;
     p.y_scale = PLOT_LOG; /* low 0 has no place: the band goes to the bottom */
     text = draw(&p);
     assert_int_equal(times(text, "class=\"band\""), 2);
     assert_int_equal(times(text, "class=\"whisker\""), 1);
+    band = attribute(strstr(text, "class=\"whisker\""), "<path class=\"band\" d=\"");
+    assert_int_equal(times(band, " 260"), 1);
+    free(band);
     assert_null(strstr(text, "nan"));
+    free(text);
+}
+
+static void test_plot_band_of_steps_has_their_corners(void **state)
+{
+    struct plot_point points[] = {{0, 1, 0.5, 2}, {1, 2, 1, 3}, {2, 4, 3, 5}};
+    struct plot_series series = {.name = "raft", .points = points, .count = 3};
+    struct plot p = plot_of(PLOT_STEP, &series, 1);
+    char *text = draw(&p);
+    char *band = attribute(text, "<path class=\"band\" d=\"");
+    double x[16];
+    double y[16];
+    uint32_t count = 0;
+
+    (void) state;
+    for (const char *at = strpbrk(band, "ML"); at != NULL; at = strpbrk(at + 1, "ML")) {
+        assert_true(count < 16);
+        assert_int_equal(sscanf(at + 1, "%lf %lf", &x[count], &y[count]), 2);
+        assert_true(count == 0 || x[count] == x[count - 1] || y[count] == y[count - 1]);
+        count++;
+    }
+    assert_int_equal(count, 10);
+    /* Above: right, then up; where the second begins the first still holds. */
+    assert_true(y[1] == y[0] && x[1] > x[0] && y[2] < y[1]);
+    free(band);
     free(text);
 }
 
@@ -405,6 +440,32 @@ static void test_plot_bars_have_values_and_names(void **state)
         assert_int_equal(times(text, "class=\"whisker\""), 1);
         free(text);
     }
+}
+
+static void test_plot_bars_below_zero_hang_from_it(void **state)
+{
+    struct plot_point points[] = {point(0, 10), point(1, -10)};
+    struct plot_series series = {.name = "raft", .points = points, .count = 2};
+    struct plot p = plot_of(PLOT_BARS, &series, 1);
+    char *text = draw(&p);
+    const char *bar = strstr(strstr(text, "viewBox=\"0 0"), "<rect");
+    double y[2];
+    double height[2];
+
+    (void) state;
+    for (uint32_t i = 0; i < 2; i++) {
+        char *of_y = attribute(bar, " y=\"");
+        char *of_height = attribute(bar, " height=\"");
+
+        y[i] = strtod(of_y, NULL);
+        height[i] = strtod(of_height, NULL);
+        free(of_y);
+        free(of_height);
+        bar = strstr(bar + 1, "<rect");
+    }
+    assert_true(fabs(y[0] + height[0] - y[1]) < 0.2);
+    assert_true(fabs(height[0] - height[1]) < 0.2);
+    free(text);
 }
 
 static void test_plot_bars_too_narrow_stand_values_upright_or_leave_them(void **state)
@@ -483,6 +544,25 @@ static uint32_t read_labels(const char *text, struct span *spans, uint32_t max)
     return count;
 }
 
+/* Whether the line of a mark runs through a label. */
+static bool lines_cross_labels(const char *text, const struct span *spans, uint32_t count)
+{
+    static const char before[] = "class=\"moment\" d=\"";
+
+    for (const char *at = strstr(text, before); at != NULL; at = strstr(at + 1, before)) {
+        double x = 0;
+        double top = 0;
+
+        (void) sscanf(at + strlen(before), "M%lf %lf", &x, &top);
+        for (uint32_t i = 0; i < count; i++) {
+            if (spans[i].y > top && x > spans[i].from && x < spans[i].to) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void test_plot_labels_of_marks_do_not_overlap(void **state)
 {
     struct plot_point points[] = {point(0, 1), point(100, 2)};
@@ -490,7 +570,6 @@ static void test_plot_labels_of_marks_do_not_overlap(void **state)
     struct plot_mark marks[] = {{10, 30, "cut 1 and 2 from the rest"},
                                 {11, 11, "crash 3"},
                                 {12, 12, "restart 3"},
-                                {13, 13, "loss"},
                                 {50, 50, "crash 3"},
                                 {99, 99, "power-loss of all nodes"},
                                 {9, 9, "an earlier one, which is listed later"}};
@@ -504,7 +583,7 @@ static void test_plot_labels_of_marks_do_not_overlap(void **state)
     p.marks_count = ARRAY_SIZE(marks);
     text = draw(&p);
     count = read_labels(text, spans, 16);
-    assert_true(count >= 6);
+    assert_int_equal(count, ARRAY_SIZE(marks));
     for (uint32_t i = 0; i < count; i++) {
         assert_true(spans[i].from >= 0 && spans[i].to <= PLOT_WIDTH);
         for (uint32_t k = 0; k < i; k++) {
@@ -512,8 +591,31 @@ static void test_plot_labels_of_marks_do_not_overlap(void **state)
                         spans[k].to <= spans[i].from);
         }
     }
+    assert_false(lines_cross_labels(text, spans, count));
     assert_int_equal(times(text, "class=\"span\""), 1);
     assert_int_equal(times(text, "class=\"moment\""), ARRAY_SIZE(marks));
+    free(text);
+}
+
+static void test_plot_line_of_a_mark_runs_past_labels(void **state)
+{
+    struct plot_point points[] = {point(0, 1), point(100, 2)};
+    struct plot_series series = {.name = "raft", .points = points, .count = 2};
+    struct plot_mark marks[] = {{10, 10, "cut"},
+                                {12, 12, "a long label below the first one"},
+                                {25, 25, "free above, but not below"}};
+    struct plot p = plot_of(PLOT_LINE, &series, 1);
+    struct span spans[4];
+    char *text;
+
+    (void) state;
+    p.marks = marks;
+    p.marks_count = 3;
+    text = draw(&p);
+    assert_int_equal(read_labels(text, spans, 4), 3);
+    assert_false(lines_cross_labels(text, spans, 3));
+    assert_true(spans[0].y < spans[1].y);
+    assert_true(spans[1].y < spans[2].y);
     free(text);
 }
 
@@ -643,10 +745,13 @@ int main(void)
         cmocka_unit_test(test_plot_without_data_says_so),
         cmocka_unit_test(test_plot_one_point_is_seen_with_its_whisker),
         cmocka_unit_test(test_plot_band_is_broken_where_there_is_none),
+        cmocka_unit_test(test_plot_band_of_steps_has_their_corners),
         cmocka_unit_test(test_plot_bars_have_values_and_names),
+        cmocka_unit_test(test_plot_bars_below_zero_hang_from_it),
         cmocka_unit_test(test_plot_bars_too_narrow_stand_values_upright_or_leave_them),
         cmocka_unit_test(test_plot_names_too_long_are_slanted),
         cmocka_unit_test(test_plot_labels_of_marks_do_not_overlap),
+        cmocka_unit_test(test_plot_line_of_a_mark_runs_past_labels),
         cmocka_unit_test(test_plot_marks_that_are_not_labelled_are_listed),
         cmocka_unit_test(test_plot_axes_are_labelled_in_their_units),
         cmocka_unit_test(test_plot_series_of_one_colour_differ),

@@ -207,6 +207,13 @@ static void test_table_text_too_wide_is_cut_into_blocks(void **state)
                                         "---  -----\n"
                                         "one      5\n");
     free(o.text);
+    /* A third column would need 24. */
+    table_text(&t, output_begin(&o), 23, false);
+    assert_non_null(strstr(output_end(&o), "row  col 1  col 2\n"));
+    free(o.text);
+    table_text(&t, output_begin(&o), 24, false);
+    assert_non_null(strstr(output_end(&o), "row  col 1  col 2  col 3\n"));
+    free(o.text);
     /* Narrower than a column: each column in a block, none lost. */
     table_text(&t, output_begin(&o), 1, false);
     assert_non_null(strstr(output_end(&o), "one      5\n"));
@@ -310,17 +317,21 @@ static void test_table_csv_quotes_as_rfc_4180(void **state)
 
     (void) state;
     make(&t);
+    table_row(&t);
+    (void) table_set(&t, 0, "two\nlines");
+    (void) table_set(&t, 1, "a\rb");
     table_csv(&t, output_begin(&o));
     assert_string_equal(output_end(&o), "engine,median,verdict of the checker\r\n"
                                         "raft,287000,green\r\n"
-                                        "paxos,,\"a \"\"b\"\", c\"\r\n");
+                                        "paxos,,\"a \"\"b\"\", c\"\r\n"
+                                        "\"two\nlines\",\"a\rb\",\r\n");
     free(o.text);
     table_release(&t);
 }
 
 static void test_table_json_is_read_back(void **state)
 {
-    static const double reals[] = {0.1, 1.0 / 3, 1e300, 5e-324, -0.25, 123456789.125};
+    static const double reals[] = {0.1, 0.1 + 0.2, 1.0 / 3, 1e300, 5e-324, -0.25, 123456789.125};
     struct table t;
     struct output o;
     json_t *root;
