@@ -180,8 +180,7 @@ static int proxy_set(struct link_layer *l, uint32_t from, uint32_t to,
         if (was_cut && !state->cut) {
             link->stats.resets++;
             proxy_conn_reset(c);
-        } else if (state->cut && !was_cut) {
-            proxy_conn_lose(c);
+        } else {
             proxy_conn_update(c);
         }
     }

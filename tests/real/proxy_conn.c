@@ -3,8 +3,8 @@
  * link wants it and is written to the other.
  *
  * A chunk is what one read gave. It first waits for the line (rate), then for its time (delay,
- * stalls of lost packets), never overtaking. On a link without faults there are no chunks: what was
- * read is written at once, and only what the far socket does not take becomes one.
+ * stalls of lost packets) and for those before it. On a link without faults there are no chunks:
+ * what was read is written at once, and only what the far socket does not take becomes one.
  *
  *     accepted --dial--> connecting --> connected --either side ends--> closed
  *
@@ -51,7 +51,6 @@ struct proxy_conn {
     struct chunk *first; /* all that wait */
     struct chunk *last;
     struct chunk *unsent; /* the first of them that the line has not sent */
-    uint64_t due_us;      /* of the last one that was sent */
     bool dialled, connected, reading, ended, closing;
     uint32_t handles;
     uint8_t header[FRAME_HEADER_SIZE]; /* of the frame that is being passed on */
@@ -62,52 +61,6 @@ struct proxy_conn {
 struct proxy_conn *proxy_conn_of(struct list_node *node)
 {
     return list_entry(node, struct proxy_conn, node);
-}
-
-/* ---- The end */
-
-static void on_handle_closed(uv_handle_t *handle)
-{
-    struct proxy_conn *c = handle->data;
-    struct proxy *p = c->link->proxy;
-    c->handles--;
-    if (c->handles == 0) {
-        free(c);
-    }
-    proxy_drop(p);
-}
-
-static void leave(struct proxy_conn *c)
-{
-    ASSERT(!c->closing);
-    c->closing = true;
-    proxy_conn_lose(c);
-    list_remove(&c->node);
-    c->link->conns_count--;
-}
-
-static void conn_close(struct proxy_conn *c)
-{
-    leave(c);
-    uv_close((uv_handle_t *) &c->in, on_handle_closed);
-    uv_close((uv_handle_t *) &c->out, on_handle_closed);
-}
-
-static void reset(uv_tcp_t *tcp)
-{
-    uv_os_fd_t fd = -1;
-    /* A socket that is not there yet, or not any more, has nothing to be reset. */
-    if (uv_fileno((const uv_handle_t *) tcp, &fd) != 0 ||
-        uv_tcp_close_reset(tcp, on_handle_closed) != 0) {
-        uv_close((uv_handle_t *) tcp, on_handle_closed);
-    }
-}
-
-void proxy_conn_reset(struct proxy_conn *c)
-{
-    leave(c);
-    reset(&c->in);
-    reset(&c->out);
 }
 
 /* ---- Chunks */
@@ -154,11 +107,58 @@ static void pop(struct proxy_conn *c)
     release_held(c->link, left);
 }
 
-void proxy_conn_lose(struct proxy_conn *c)
+/* What waits never arrives. */
+static void lose(struct proxy_conn *c)
 {
     while (c->first != NULL) {
         pop(c);
     }
+}
+
+/* ---- The end */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct proxy_conn *c = handle->data;
+    struct proxy *p = c->link->proxy;
+    c->handles--;
+    if (c->handles == 0) {
+        free(c);
+    }
+    proxy_drop(p);
+}
+
+static void leave(struct proxy_conn *c)
+{
+    ASSERT(!c->closing);
+    c->closing = true;
+    lose(c);
+    list_remove(&c->node);
+    c->link->conns_count--;
+}
+
+static void conn_close(struct proxy_conn *c)
+{
+    leave(c);
+    uv_close((uv_handle_t *) &c->in, on_handle_closed);
+    uv_close((uv_handle_t *) &c->out, on_handle_closed);
+}
+
+static void reset(uv_tcp_t *tcp)
+{
+    uv_os_fd_t fd = -1;
+    /* A socket that is not there yet, or not any more, has nothing to be reset. */
+    if (uv_fileno((const uv_handle_t *) tcp, &fd) != 0 ||
+        uv_tcp_close_reset(tcp, on_handle_closed) != 0) {
+        uv_close((uv_handle_t *) tcp, on_handle_closed);
+    }
+}
+
+void proxy_conn_reset(struct proxy_conn *c)
+{
+    leave(c);
+    reset(&c->in);
+    reset(&c->out);
 }
 
 /* ---- Passing on */
@@ -228,8 +228,7 @@ static void send_chunk(struct proxy_conn *c, struct chunk *k, uint64_t now_us)
         arrives_us += stall_us;
         stall_us *= 2;
     }
-    k->due_us = u64_max(arrives_us, c->due_us);
-    c->due_us = k->due_us;
+    k->due_us = arrives_us;
 }
 
 static void dial(struct proxy_conn *c);
@@ -332,8 +331,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *b)
     size_t size = n == UV_EOF ? 0 : (size_t) n;
     if (n == UV_EOF) {
         c->ended = true;
-    } else if (c->first == NULL && link_is_clean(c->link, proxy_now(c->link->proxy)) &&
-               c->due_us <= proxy_now(c->link->proxy)) {
+    } else if (c->first == NULL && link_is_clean(c->link, proxy_now(c->link->proxy))) {
         size_t written = write_some(c, data, size);
         if (written == size) {
             return;

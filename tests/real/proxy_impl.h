@@ -53,9 +53,6 @@ uint64_t proxy_conn_run(struct proxy_conn *c, uint64_t now_us);
 /* Reads, or reads no more, as the state and the bytes that wait want it. */
 void proxy_conn_update(struct proxy_conn *c);
 
-/* Forgets what waits: it is lost. */
-void proxy_conn_lose(struct proxy_conn *c);
-
 /* Ends it at both sides, with a reset. */
 void proxy_conn_reset(struct proxy_conn *c);
 

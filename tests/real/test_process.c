@@ -283,6 +283,7 @@ static void test_process_config_says_what_the_scenario_does(void **state)
     r->scenario.options[OPTION_CALLS] = 6;
     r->scenario.options[OPTION_CALL_BYTES] = 65536; /* below the default of one request */
     r->scenario.options[OPTION_PRE_VOTE] = 0;
+    r->scenario.timeout_us = 9000000;
     rig_open(r, false);
     char path[TEMPDIR_PATH_MAX + 16];
     struct config *c = NULL;
@@ -291,6 +292,7 @@ static void test_process_config_says_what_the_scenario_does(void **state)
     (void) snprintf(path, sizeof path, "%s/n2.yaml", r->dir);
     CHECK_OK(r, config_load(path, &c, &r->error));
     assert_int_equal(c->timing.election_ms, 7000);
+    assert_int_equal(c->timing.request_timeout_ms, 9000);
     assert_int_equal(c->limits.calls_max, 6);
     assert_int_equal(c->limits.call_bytes_max, 65536);
     assert_false(c->consensus.pre_vote);
@@ -433,6 +435,37 @@ static void test_process_ports_are_free_and_different(void **state)
     buf_release(&error);
 }
 
+/* D3: a node whose data is gone does not begin anew. */
+static void test_process_wiped_node_does_not_start_again(void **state)
+{
+    (void) state;
+    struct rig *r = rig_start(1);
+    wait_until(r, has_leader, "a leader");
+    processes_kill(r->p, 1);
+    tempdir_remove(processes_data(r->p, 1));
+    CHECK_OK(r, processes_start(r->p, 1, &r->error));
+    wait_until(r, has_exit, "the end of node 1");
+    assert_true(WIFEXITED(r->last_status));
+    assert_int_not_equal(WEXITSTATUS(r->last_status), 0);
+}
+
+/* What cannot be executed is told by start, and is no process. */
+static void test_process_program_that_cannot_run_is_told(void **state)
+{
+    (void) state;
+    struct rig *r = now = rig_new(1);
+    char path[TEMPDIR_PATH_MAX + 16];
+    (void) snprintf(path, sizeof path, "%s/program", r->dir);
+    file_write(path, "#!/nonexistent/shell\n");
+    assert_int_equal(chmod(path, 0755), 0);
+    r->real.synod = path;
+    rig_open(r, false);
+    assert_int_equal(processes_start(r->p, 1, &r->error), ERR_NOT_FOUND);
+    assert_non_null(strstr(error_text(r), path));
+    assert_false(processes_up(r->p, 1));
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+}
+
 /* Is the process gone? A dead one that nobody has waited for yet is. */
 static pid_t watched;
 
@@ -485,8 +518,13 @@ static void test_process_power_loss_keeps_what_was_synced(void **state)
     rig_open(r, true);
     CHECK_OK(r, processes_start(r->p, 1, &r->error));
     wait_until(r, has_leader, "a leader"); /* its term is synced, and its folders */
+    char path[PROCESS_PATH_MAX];
+    (void) snprintf(path, sizeof path, "%s/not-synced", processes_data(r->p, 1));
+    processes_kill(r->p, 1); /* any sync of the node would make this durable too */
+    file_write(path, "words");
     CHECK_OK(r, processes_power_loss(r->p, 1, &r->error));
     assert_false(processes_up(r->p, 1));
+    assert_int_equal(access(path, F_OK), -1);
     CHECK_OK(r, processes_start(r->p, 1, &r->error)); /* not with --init */
     wait_until(r, first_started_twice, "a second life");
     assert_true(processes_up(r->p, 1));
@@ -532,6 +570,8 @@ int main(void)
         cmocka_unit_test_teardown(test_process_paused_node_makes_no_step, teardown),
         cmocka_unit_test_teardown(test_process_missing_program_is_told, teardown),
         cmocka_unit_test_teardown(test_process_ports_are_free_and_different, teardown),
+        cmocka_unit_test_teardown(test_process_wiped_node_does_not_start_again, teardown),
+        cmocka_unit_test_teardown(test_process_program_that_cannot_run_is_told, teardown),
         cmocka_unit_test_teardown(test_process_dies_with_the_harness, teardown),
         cmocka_unit_test_teardown(test_process_power_loss_keeps_what_was_synced, teardown),
         cmocka_unit_test_teardown(test_process_power_loss_needs_a_disk, teardown),

@@ -300,13 +300,43 @@ static void test_proxy_delay_is_kept_and_order_too(void **state)
         assert_int_equal(send(near, &sent[i], 1, MSG_NOSIGNAL), 1);
         turn(r);
     }
-    set(r, 1, (struct link_state){0}); /* what comes now overtakes nothing */
-    say(near, "end");
-    pull_until(r, far, sizeof sent + 3);
+    pull_until(r, far, sizeof sent);
     assert_memory_equal(r->got.data, sent, sizeof sent);
-    assert_memory_equal(r->got.data + sizeof sent, "end", 3);
+    buf_clear(&r->got);
+    set(r, 1, (struct link_state){.delay = {100000, 100000}});
+    say(near, "first,");
+    for (uint32_t i = 0; i < 5; i++) {
+        turn(r);
+    }
+    set(r, 1, (struct link_state){0}); /* what comes now overtakes nothing */
+    say(near, "second");
+    expect(r, far, "first,second");
     (void) close(near);
     (void) close(far);
+}
+
+/* What is due late on one link holds up nothing on another. */
+static void test_proxy_links_wait_each_for_itself(void **state)
+{
+    (void) state;
+    struct rig *r = rig_new();
+    int near = dial(r, 1);
+    int far = far_end(r, 2);
+    int back_near = dial(r, 2);
+    int back_far = far_end(r, 1);
+    int why = 0;
+    set(r, 1, (struct link_state){.delay = {20000, 20000}});
+    set(r, 2, (struct link_state){.delay = {3000000, 3000000}});
+    say(near, "soon");
+    turn(r);
+    say(back_near, "late");
+    expect(r, far, "soon");
+    assert_true(pull(r, back_far, &why));
+    assert_int_equal(r->got.size, 0);
+    const int all[] = {near, far, back_near, back_far};
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+        (void) close(all[i]);
+    }
 }
 
 /* A cut of one direction, and the other goes on. */
@@ -321,14 +351,20 @@ static void test_proxy_cut_direction_loses_what_is_sent(void **state)
     int why = -1;
     say(near, "before");
     expect(r, far, "before");
+    int gone = dial(r, 1);
+    int gone_far = far_end(r, 2);
     set(r, 1, (struct link_state){.cut = true});
     set(r, 2, (struct link_state){.delay = {30000, 30000}});
     say(near, "lost");
+    const struct linger at_once = {.l_onoff = 1};
+    assert_int_equal(setsockopt(gone, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+    (void) close(gone);    /* nobody hears of that either */
     int late = dial(r, 1); /* accepted, but nobody hears of it */
     say(late, "lost too");
     say(back_near, "back");
     expect(r, back_far, "back");
     assert_true(pull(r, far, &why)); /* still open */
+    assert_true(pull(r, gone_far, &why));
     assert_int_equal(r->got.size, 0);
     assert_true(accept(r->listeners[1], NULL, NULL) < 0);
     assert_true(pull(r, late, &why));
@@ -337,14 +373,15 @@ static void test_proxy_cut_direction_loses_what_is_sent(void **state)
     assert_int_equal(wait_end(r, late), ECONNRESET);
     assert_int_equal(wait_end(r, far), ECONNRESET);
     assert_int_equal(r->got.size, 0);
-    assert_int_equal(stats_of(r, 1).resets, 2);
+    assert_int_equal(wait_end(r, gone_far), ECONNRESET);
+    assert_int_equal(stats_of(r, 1).resets, 3);
     int again = dial(r, 1);
     int again_far = far_end(r, 2);
     say(again, "after");
     expect(r, again_far, "after");
     say(back_near, "on"); /* that one was never broken */
     expect(r, back_far, "on");
-    const int all[] = {near, far, back_near, back_far, late, again, again_far};
+    const int all[] = {near, far, back_near, back_far, gone_far, late, again, again_far};
     for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
         (void) close(all[i]);
     }
@@ -429,8 +466,24 @@ static void test_proxy_rate_bounds_bytes_a_second(void **state)
     set(r, 1, (struct link_state){.rate = 10000000});
     pull_until(r, far, sizeof data);
     assert_true(now_us() - since < 15000000);
-    (void) close(near);
-    (void) close(far);
+    buf_clear(&r->got);
+    /* Nor does the line hold back others for it. */
+    int other = dial(r, 1);
+    int other_far = far_end(r, 2);
+    set(r, 1, (struct link_state){.rate = 70});
+    assert_int_equal(send(near, data, 1400, MSG_NOSIGNAL), 1400); /* 20 s */
+    for (uint32_t i = 0; i < 5; i++) {
+        turn(r);
+    }
+    set(r, 1, (struct link_state){.rate = 10000000});
+    since = now_us();
+    say(other, "x");
+    expect(r, other_far, "x");
+    assert_true(now_us() - since < 15000000);
+    const int all[] = {near, far, other, other_far};
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+        (void) close(all[i]);
+    }
 }
 
 static void test_proxy_lost_chunk_is_a_stall(void **state)
@@ -571,6 +624,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_proxy_clean_link_passes_bytes_and_counts_frames, teardown),
         cmocka_unit_test_teardown(test_proxy_delay_is_kept_and_order_too, teardown),
+        cmocka_unit_test_teardown(test_proxy_links_wait_each_for_itself, teardown),
         cmocka_unit_test_teardown(test_proxy_cut_direction_loses_what_is_sent, teardown),
         cmocka_unit_test_teardown(test_proxy_cut_takes_what_is_under_way, teardown),
         cmocka_unit_test_teardown(test_proxy_clogged_link_passes_all_on_later, teardown),
