@@ -289,6 +289,10 @@ void scenario_init(struct scenario *s, const struct engine_ops *engine, uint64_t
                 [OPTION_UNWRITTEN] = r.unwritten_max,
                 [OPTION_SESSIONS] = r.mvcc.sessions_max,
                 [OPTION_DISK_BUFFER] = 64 << 20, /* as kv/logstore.h and kv/store.h have it */
+                [OPTION_ELECTION_SPREAD] = c->election_spread_us,
+                [OPTION_CANDIDATE] = c->candidate_us,
+                [OPTION_CANDIDATE_SPREAD] = c->candidate_spread_us,
+                [OPTION_CANDIDATE_BACKOFF] = c->candidate_backoff,
                 [OPTION_PRE_VOTE] = c->pre_vote,
                 [OPTION_CHECK_QUORUM] = c->check_quorum,
                 [OPTION_QUORUM_CONNECTED] = c->quorum_connected,

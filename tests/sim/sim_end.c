@@ -24,8 +24,13 @@ enum {
 
 static uint64_t elections(const struct sim *sim, uint64_t count)
 {
-    return count *
-           u64_max(sim->scenario->options[OPTION_ELECTION], sim->scenario->options[OPTION_RETRY]);
+    static const enum scenario_option waits[] = {OPTION_RETRY, OPTION_ELECTION_SPREAD,
+                                                 OPTION_CANDIDATE, OPTION_CANDIDATE_SPREAD};
+    uint64_t longest = sim->scenario->options[OPTION_ELECTION];
+    for (uint32_t i = 0; i < ARRAY_SIZE(waits); i++) {
+        longest = u64_max(longest, sim->scenario->options[waits[i]]);
+    }
+    return count * longest;
 }
 
 static bool settled(struct sim *sim)

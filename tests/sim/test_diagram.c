@@ -249,6 +249,55 @@ static void test_diagram_spans_follow_leader_and_crash(void **state)
     teardown(&f);
 }
 
+/* A step whose time nobody wrote down is shown as long as it lasts, in its own words. */
+static void test_diagram_step_with_a_condition_has_span_and_words(void **state)
+{
+    static const struct sim_step step = {
+        .when = {.kind = WHEN_LEADER_CHANGES, .times = 1},
+        .kind = STEP_PAUSE,
+        .a = SIM_NODE_ALL,
+        .for_us = 70 * MS,
+    };
+    static const struct sim_step cut = {.when = {.kind = WHEN_NO_LEADER, .times = 1},
+                                        .kind = STEP_CUT,
+                                        .a = 1,
+                                        .b = 3};
+    struct fixture f;
+    struct diagram *d;
+    uint32_t paused = 0;
+    bool said = false;
+
+    (void) state;
+    setup(&f);
+    scenario_add(&f.scenario, &step);
+    scenario_add(&f.scenario, &cut);
+    change_of_leader(&f);
+    happens(&f, (struct trace_event){
+                    .time_us = 1000 * MS, .node = 1, .kind = TRACE_FAULT, .note = "cut"});
+    happens(&f, (struct trace_event){
+                    .time_us = 1010 * MS, .node = 1, .kind = TRACE_FAULT, .note = "pause"});
+    happens(&f, (struct trace_event){.time_us = 1200 * MS, .node = 1, .kind = TRACE_START});
+    f.options.max = EVENTS / 2;
+    d = diagram_new(f.log, &f.options);
+    for (size_t i = 0; i < d->spans_count; i++) {
+        if (d->spans[i].kind == SPAN_PAUSED) {
+            assert_int_equal(d->spans[i].to_us - d->spans[i].from_us, 70 * MS);
+            paused++;
+        }
+    }
+    for (size_t i = 0; i < d->count; i++) {
+        char text[DIAGRAM_TEXT_MAX];
+
+        diagram_label(d, d->events[i], text);
+        said = said || strstr(text, "when no leader cut 1->3") != NULL ||
+               strcmp(text, "no leader cut 1->3") == 0;
+    }
+    assert_int_equal(paused, 1);
+    assert_true(said);
+    diagram_free(d);
+    teardown(&f);
+}
+
 static void test_diagram_message_to_a_node_that_is_down_does_not_arrive(void **state)
 {
     struct fixture f;
@@ -470,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_diagram_crashed_run_shows_its_end),
         cmocka_unit_test(test_diagram_heartbeats_are_hidden_unless_all),
         cmocka_unit_test(test_diagram_spans_follow_leader_and_crash),
+        cmocka_unit_test(test_diagram_step_with_a_condition_has_span_and_words),
         cmocka_unit_test(test_diagram_message_to_a_node_that_is_down_does_not_arrive),
         cmocka_unit_test(test_diagram_full_log_is_told),
         cmocka_unit_test(test_diagram_epochs_are_terms_or_ballots),

@@ -399,6 +399,30 @@ static void test_sim_local_reads_are_found_stale(void **state)
     }
 }
 
+/* The time-outs of elections are those of the options. */
+static void test_sim_election_options_reach_the_nodes(void **state)
+{
+    (void) state;
+    struct watched w = {.kind = TRACE_BECAME_CANDIDATE};
+    struct watched wide = {.kind = TRACE_BECAME_CANDIDATE};
+    struct watched backoff = {.kind = TRACE_BECAME_CANDIDATE};
+    run_watched("option election 2s\noption election-spread 1ms\n", &w);
+    run_watched("option election 2s\noption election-spread 6s\n", &wide);
+    run_watched("option election 2s\noption election-spread 1ms\noption candidate 20ms\n"
+                "option candidate-spread 10ms\noption candidate-backoff on\n",
+                &backoff);
+    assert_true(w.count >= 3);
+    for (uint32_t i = 0; i < 3; i++) { /* all three at once */
+        assert_true(w.at_us[i] >= 2000000 && w.at_us[i] < 2020000);
+    }
+    assert_true(wide.at_us[0] > 2020000 && wide.at_us[0] < 8000000);
+    for (uint32_t i = 1; i < wide.count; i++) { /* nobody comes into the first one's way */
+        assert_int_equal(wide.node[i], wide.node[0]);
+    }
+    /* Who did not win waits no second time-out. */
+    assert_true(backoff.count > 3 && backoff.at_us[3] < 2200000);
+}
+
 /* Durable writes and bytes are counted, and to the end of the faults once more. */
 static void test_sim_counts_what_is_compared(void **state)
 {
@@ -440,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_sim_values_have_their_sizes),
         cmocka_unit_test(test_sim_lying_disk_loses_what_it_said_was_durable),
         cmocka_unit_test(test_sim_local_reads_are_found_stale),
+        cmocka_unit_test(test_sim_election_options_reach_the_nodes),
         cmocka_unit_test(test_sim_counts_what_is_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
