@@ -38,14 +38,14 @@ static int make_links(struct real *r)
     return proxy_new(r->loop, &proxy, &r->links, r->error);
 }
 
-/* The process of a node ended, and nobody ended it: that must have a reason. `crashed`: it did not
- * end itself; for that there is none. */
-static void judge(struct real *r, uint32_t node, bool crashed, const char *said)
+/* The process of a node ended, and nobody ended it: that must have a reason. `crashed`: how, if it
+ * did not end itself; for that there is none. */
+static void judge(struct real *r, uint32_t node, const char *crashed, const char *said)
 {
     struct real_node *n = &r->nodes[node];
     uint64_t failed = atomic_load(&processes_shim(r->processes, node)->failed);
-    if (crashed) {
-        real_fail(r, "", "node %u crashed: %s", node, said);
+    if (crashed != NULL) {
+        real_fail(r, "", "node %u ended %s: %s", node, crashed, said);
         return;
     }
     if (n->failing && failed > n->failed_base) {
@@ -74,10 +74,14 @@ static void on_exit_of_node(void *ctx, uint32_t node, int status, const char *sa
     } else {
         (void) snprintf(text, sizeof text, "with code %d", WEXITSTATUS(status));
     }
+    bool taken = strstr(said, " in use: another") != NULL; /* its port: no fault of the node */
     if (r->phase == PHASE_UP) {
-        bool taken = strstr(said, "address already in use") != NULL;
         real_abort(r, taken ? ERR_ADDRESS_IN_USE : ERR_IO,
                    "node %u does not start (it ended %s): %s", node, text, said);
+        return;
+    }
+    if (taken) {
+        real_abort(r, ERR_IO, "node %u cannot come back: %s", node, said);
         return;
     }
     real_events(r); /* its last ones come first */
@@ -88,8 +92,8 @@ static void on_exit_of_node(void *ctx, uint32_t node, int status, const char *sa
                                      .note = "the process ended"};
     record_event(r->record, &stop);
     real_node_gone(r, node);
-    judge(r, node, WIFSIGNALED(status) || strstr(said, "Sanitizer") != NULL,
-          said[0] == '\0' ? text : said);
+    bool crashed = WIFSIGNALED(status) || strstr(said, "Sanitizer") != NULL;
+    judge(r, node, crashed ? text : NULL, said[0] == '\0' ? text : said);
 }
 
 static int make_processes(struct real *r)

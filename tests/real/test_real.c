@@ -327,6 +327,35 @@ static void test_real_stopped_run_has_no_verdict(void **state)
     bench_release(&b);
 }
 
+/* A port that somebody else took between two lives is no fault of the node: no verdict. */
+static void test_real_taken_port_has_no_verdict(void **state)
+{
+    struct bench b;
+    char path[TEMPDIR_PATH_MAX + 16];
+    char text[8192];
+    (void) state;
+    if (!can_run()) {
+        skip();
+    }
+    bench_init(&b, "raft", "length 3s\nat 1s crash 3 for 300ms\n");
+    (void) snprintf(path, sizeof path, "%s/synod", b.dir);
+    (void) snprintf(text, sizeof text,
+                    "#!/bin/sh\n"
+                    "case \"$*\" in *--init*) exec %s \"$@\" ;; esac\n"
+                    "echo 'client address 127.0.0.1:1 is in use: another node or etcd runs there'\n"
+                    "exit 1\n",
+                    b.options.synod);
+    file_write(path, text);
+    assert_int_equal(chmod(path, 0755), 0);
+    b.options.synod = path;
+    execute(&b);
+    assert_int_equal(b.err, ERR_IO);
+    assert_false(b.record.red);
+    assert_non_null(strstr(b.error, "in use"));
+    assert_int_equal(unlink(path), 0);
+    bench_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +370,7 @@ int main(void)
         cmocka_unit_test(test_real_node_that_outlives_its_disk_is_red),
         cmocka_unit_test(test_real_crash_over_a_failed_disk_is_red),
         cmocka_unit_test(test_real_old_image_is_found_out),
+        cmocka_unit_test(test_real_taken_port_has_no_verdict),
         cmocka_unit_test(test_real_stopped_run_has_no_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
