@@ -21,7 +21,7 @@
 #include "base/mem.h"
 #include "tests/real/keeper.h"
 
-enum { SUBNETS = 512, NAME_MAX_SIZE = 32, WORDS_MAX = 24 };
+enum { SUBNETS = 512, NAME_MAX_SIZE = 32, ENTER_MAX_SIZE = 64, WORDS_MAX = 24 };
 
 struct netns {
     struct link_layer layer; /* first: what the owner holds */
@@ -30,6 +30,7 @@ struct netns {
     uint32_t pid;    /* in the names */
     uint16_t ports[SIM_NODES_MAX];
     char names[SIM_NODES_MAX][NAME_MAX_SIZE];
+    char enters[SIM_NODES_MAX][ENTER_MAX_SIZE]; /* what nsenter is told */
     bool cut[SIM_NODES_MAX][SIM_NODES_MAX];
     struct keeper *keeper;
 };
@@ -74,10 +75,12 @@ int netns_available(struct buf *error)
     if (geteuid() != 0) {
         missing = "root";
     } else {
+        static const char *const version[] = {"nsenter", "--version", NULL};
         int rc = ip("netns list");
-        missing = rc == ERR_NOT_FOUND ? "ip (package iproute2)"
-                  : rc != OK          ? "network namespaces"
-                                      : NULL;
+        missing = rc == ERR_NOT_FOUND         ? "ip (package iproute2)"
+                  : rc != OK                  ? "network namespaces"
+                  : keeper_run(version) != OK ? "nsenter (package util-linux)"
+                                              : NULL;
     }
     if (missing != NULL) {
         ERR_IGNORE(buf_printf(error, "links by network namespaces need %s", missing));
@@ -255,6 +258,7 @@ int netns_new(uint32_t nodes, const uint16_t *peer_ports, struct link_layer **re
     memcpy(n->ports, peer_ports, nodes * sizeof *peer_ports);
     for (uint32_t i = 0; i < nodes; i++) {
         (void) snprintf(n->names[i], NAME_MAX_SIZE, "synod-%u-%u", n->pid, i + 1);
+        (void) snprintf(n->enters[i], ENTER_MAX_SIZE, "--net=/var/run/netns/%s", n->names[i]);
     }
     for (uint32_t i = 0; i < SUBNETS && !subnet_is_free(n->subnet); i++) {
         n->subnet = (n->subnet + 1) % SUBNETS;
@@ -276,9 +280,7 @@ void netns_node(const struct link_layer *l, uint32_t node, char host[64], const 
     ASSERT(node >= 1);
     ASSERT(node <= n->nodes);
     address_text(n, node, host);
-    ret_prefix[0] = "ip";
-    ret_prefix[1] = "netns";
-    ret_prefix[2] = "exec";
-    ret_prefix[3] = n->names[node - 1];
-    ret_prefix[4] = NULL;
+    ret_prefix[0] = "nsenter";
+    ret_prefix[1] = n->enters[node - 1];
+    ret_prefix[2] = NULL;
 }

@@ -1,13 +1,13 @@
 /*
  * netns.h - links as network namespaces: each node in one of its own, joined by a bridge.
  *
- * Needs root and iproute2. A cut of i -> j is a blackhole route in i's namespace, so connections
- * see what they would see of a real one: silence, then time-outs. As with a real one, a cut of one
- * direction stalls the other too: what j sends to i arrives, but i's acknowledgements are lost.
- * (The proxy cuts messages instead, as the simulator does.) Delay, loss, rate and clogs are the
- * proxy's: set() says ERR_UNSUPPORTED to them. The layer does not see bytes: all its counts are
- * zero. The clients stay in the host's namespace and reach all nodes by the bridge. Also when the
- * process is killed, no namespace is left behind.
+ * Needs root, iproute2 and nsenter. A cut of i -> j is a blackhole route in i's namespace, so
+ * connections see what they would see of a real one: silence, then time-outs. As with a real one, a
+ * cut of one direction stalls the other too: what j sends to i arrives, but i's acknowledgements
+ * are lost. (The proxy cuts messages instead, as the simulator does.) Delay, loss, rate and clogs
+ * are the proxy's: set() says ERR_UNSUPPORTED to them. The layer does not see bytes: all its counts
+ * are zero. The clients stay in the host's namespace and reach all nodes by the bridge. Also when
+ * the process is killed, no namespace is left behind.
  */
 #ifndef SYNOD_TESTS_REAL_NETNS_H
 #define SYNOD_TESTS_REAL_NETNS_H
@@ -25,7 +25,8 @@ MUST_USE int netns_new(uint32_t nodes, const uint16_t *peer_ports, struct link_l
                        struct buf *error);
 
 /* The address of a node, for its listeners and for clients; and what to put before its command so
- * that it runs in its namespace: {"ip", "netns", "exec", name, NULL}, valid as long as l. */
+ * that it runs in its namespace: {"nsenter", "--net=...", NULL}, valid as long as l. Not `ip netns
+ * exec`, which also copies all mounts: a disk that is unmounted would live on in that copy. */
 void netns_node(const struct link_layer *l, uint32_t node, char host[64],
                 const char *ret_prefix[5]);
 

@@ -51,8 +51,8 @@ MUST_USE int processes_supported(const struct scenario *scenario, struct buf *er
 MUST_USE int processes_ports(uint32_t count, uint16_t *ret_ports, struct buf *error);
 
 /* Writes a configuration for each node (its peers as the link layer addresses them) and shim pages,
- * and mounts the disks; starts nothing. `options` and what it points to is borrowed until close,
- * the link layer too. With real->netns, links is a netns.h. Below the folder, for node 1: n1.yaml,
+ * and mounts the disks; starts nothing. What the options point to is borrowed until close, the
+ * link layer too. With real->netns, links is a netns.h. Below the folder, for node 1: n1.yaml,
  * n1.log (of all its lives), n1.trace (also), n1.shim, n1 (data) or n1.disk. Errors: ERR_IO,
  * ERR_NOT_FOUND, ERR_UNSUPPORTED, with a line. */
 MUST_USE int processes_new(struct uv_loop_s *loop, const struct processes_options *options,

@@ -326,9 +326,10 @@ static void test_process_options_that_no_configuration_has_are_refused(void **st
     expect_unsupported(OPTION_HEARTBEAT, 2500, "heartbeat");      /* half a millisecond */
     expect_unsupported(OPTION_LOG_MEMORY, 1, "log-memory");       /* below the range */
     expect_unsupported(OPTION_HEARTBEAT, 400000, "heartbeat_ms"); /* of 500 ms: two keys disagree */
-    assert_true(process_option_supported(OPTION_ELECTION));
-    assert_false(process_option_supported(OPTION_WIRE));
-    assert_false(process_option_supported(OPTION_DISK_BUFFER));
+    for (uint32_t i = 0; i < SCENARIO_OPTIONS; i++) {
+        bool model = i == OPTION_WIRE || i == OPTION_DISK_BUFFER;
+        assert_int_equal(process_option_supported((enum scenario_option) i), !model);
+    }
 }
 
 static void test_process_killed_node_is_down_and_comes_back(void **state)
@@ -539,6 +540,39 @@ static void test_process_power_loss_needs_a_disk(void **state)
     assert_true(processes_up(r->p, 1));
 }
 
+/* Devices of disks below a folder. */
+static uint32_t count_devices(const char *folder)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < 256; i++) {
+        char path[64];
+        (void) snprintf(path, sizeof path, "/sys/block/loop%u/loop/backing_file", i);
+        count += count_in(path, folder);
+    }
+    return count;
+}
+
+/* The processes of other nodes do not keep a disk that lost its power alive. */
+static void test_process_power_loss_in_namespaces_leaves_one_disk(void **state)
+{
+    (void) state;
+    struct rig *r = now = rig_new(2);
+    if (loop_disk_available(&r->error) != OK || netns_available(&r->error) != OK) {
+        skip();
+    }
+    r->real.netns = true;
+    CHECK_OK(r, netns_new(2, r->peers, &r->links, &r->error));
+    rig_open(r, true);
+    CHECK_OK(r, processes_start(r->p, 1, &r->error));
+    CHECK_OK(r, processes_start(r->p, 2, &r->error));
+    wait_until(r, has_commit, "a commit on each node");
+    CHECK_OK(r, processes_power_loss(r->p, 1, &r->error));
+    assert_int_equal(count_devices(r->dir), 2);
+    CHECK_OK(r, processes_start(r->p, 1, &r->error));
+    wait_until(r, first_started_twice, "a second life");
+    assert_int_equal(r->exits, 0);
+}
+
 /* The same nodes in namespaces of their own. */
 static void test_process_cluster_elects_in_namespaces(void **state)
 {
@@ -575,6 +609,7 @@ int main(void)
         cmocka_unit_test_teardown(test_process_dies_with_the_harness, teardown),
         cmocka_unit_test_teardown(test_process_power_loss_keeps_what_was_synced, teardown),
         cmocka_unit_test_teardown(test_process_power_loss_needs_a_disk, teardown),
+        cmocka_unit_test_teardown(test_process_power_loss_in_namespaces_leaves_one_disk, teardown),
         cmocka_unit_test_teardown(test_process_cluster_elects_in_namespaces, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
