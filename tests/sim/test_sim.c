@@ -315,6 +315,21 @@ static void test_sim_links_have_a_bandwidth(void **state)
     assert_true(any.result.counts[COUNT_BYTES] > any.result.counts[COUNT_WRITES_OK] * 2 * 8192);
 }
 
+/* Each sync of a slow disk takes so much longer, until that ends. */
+static void test_sim_slow_syncs_take_as_long_as_was_said(void **state)
+{
+    (void) state;
+    struct watched all = {.kind = TRACE_FAULT};
+    struct watched part = {.kind = TRACE_FAULT};
+    run_watched("at 0 disk all delay 200ms\n", &all);
+    run_watched("at 0 disk all delay 200ms for 5s\n", &part);
+    must_be_green("raft", &all.result);
+    must_be_green("raft", &part.result);
+    uint64_t syncs = all.result.length_counts[COUNT_LOG_SYNCS];
+    assert_true(syncs > 20 && syncs <= 3 * 50); /* three nodes, five a second, 10 s */
+    assert_true(part.result.length_counts[COUNT_LOG_SYNCS] > 2 * syncs);
+}
+
 /* Calls begin at random moments at the rate that was asked for, whatever the answers take. */
 static void test_sim_rate_is_that_of_calls_and_does_not_wait_for_answers(void **state)
 {
@@ -460,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_sim_conditions_make_steps_due),
         cmocka_unit_test(test_sim_isolated_leader_rejoins_as_the_node_it_was),
         cmocka_unit_test(test_sim_links_have_a_bandwidth),
+        cmocka_unit_test(test_sim_slow_syncs_take_as_long_as_was_said),
         cmocka_unit_test(test_sim_rate_is_that_of_calls_and_does_not_wait_for_answers),
         cmocka_unit_test(test_sim_values_have_their_sizes),
         cmocka_unit_test(test_sim_lying_disk_loses_what_it_said_was_durable),
