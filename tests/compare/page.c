@@ -3,32 +3,66 @@
  */
 #include "tests/compare/page.h"
 
+#include <ctype.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
 #include "tests/compare/table.h"
 
+static void put_character(FILE *out, char c)
+{
+    switch (c) {
+    case '<':
+        (void) fputs("&lt;", out);
+        break;
+    case '>':
+        (void) fputs("&gt;", out);
+        break;
+    case '&':
+        (void) fputs("&amp;", out);
+        break;
+    case '"':
+        (void) fputs("&quot;", out);
+        break;
+    default:
+        (void) fputc((unsigned char) c < ' ' || c == 0x7f ? ' ' : c, out);
+        break;
+    }
+}
+
 void page_escape(FILE *out, const char *text)
 {
     for (const char *c = text; *c != '\0'; c++) {
-        switch (*c) {
-        case '<':
-            (void) fputs("&lt;", out);
-            break;
-        case '>':
-            (void) fputs("&gt;", out);
-            break;
-        case '&':
-            (void) fputs("&amp;", out);
-            break;
-        case '"':
-            (void) fputs("&quot;", out);
-            break;
-        default:
-            (void) fputc((unsigned char) *c < ' ' || *c == 0x7f ? ' ' : *c, out);
-            break;
+        put_character(out, *c);
+    }
+}
+
+static bool is_unit(const char *text)
+{
+    static const char *const units[] = {"%", "s",   "ms",  "µs",    "us",
+                                        "B", "KiB", "MiB", "bytes", "min"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+        size_t size = strlen(units[i]);
+
+        if (strncmp(text, units[i], size) == 0 && !isalnum((unsigned char) text[size])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void page_prose(FILE *out, const char *text)
+{
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == ' ' && c > text && isdigit((unsigned char) c[-1]) && is_unit(&c[1])) {
+            (void) fputs("&nbsp;", out);
+        } else {
+            put_character(out, *c);
         }
     }
 }
@@ -55,7 +89,9 @@ void page_begin(FILE *out, const char *title, const char *lead)
     }
     put_element(out, "</style>\n</head>\n<body>\n<header>\n<h1>", title, "</h1>\n");
     if (lead != NULL) {
-        put_element(out, "<p class=\"lead\">", lead, "</p>\n");
+        (void) fputs("<p class=\"lead\">", out);
+        page_prose(out, lead);
+        (void) fputs("</p>\n", out);
     }
     (void) fputs("</header>\n<main>\n", out);
 }
@@ -98,7 +134,9 @@ void page_contents(FILE *out, const char *const *ids_and_titles)
 
 void page_paragraph(FILE *out, const char *text)
 {
-    put_element(out, "<p>", text, "</p>\n");
+    (void) fputs("<p>", out);
+    page_prose(out, text);
+    (void) fputs("</p>\n", out);
 }
 
 void page_command(FILE *out, const char *command)

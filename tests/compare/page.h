@@ -35,6 +35,8 @@ void page_fold_end(FILE *out);
 
 /* Text as HTML and XML want it, in elements and attributes. Control characters become blanks. */
 void page_escape(FILE *out, const char *text);
+/* The same in sentences: a number keeps its unit on its line. Not for what is copied. */
+void page_prose(FILE *out, const char *text);
 
 /* What <style> holds. Plots and tables of this page rely on its classes and variables. */
 extern const char *const page_style[]; /* NULL at the end */

@@ -385,7 +385,7 @@ void plot_svg(const struct plot *p, FILE *out)
     put_picture(&a);
     if (p->about != NULL) {
         (void) fputs("<p class=\"note\">", out);
-        page_escape(out, p->about);
+        page_prose(out, p->about);
         (void) fputs("</p>\n", out);
     }
     if (p->kind != PLOT_BARS && a.marks_left) {

@@ -110,24 +110,37 @@ static uint32_t decade_ticks(double min, double max, const char *digits, int eve
     return count;
 }
 
+/* Of less than a decade: half as many as may be, since they stand closer to the right. */
+static uint32_t narrow_ticks(double min, double max, bool time, double *ret_ticks,
+                             uint32_t ticks_max)
+{
+    return linear_ticks(min, max, time, ret_ticks, (uint32_t) u64_max(ticks_max / 2, 1));
+}
+
+static uint32_t log_ticks(double min, double max, bool time, double *ret_ticks, uint32_t ticks_max)
+{
+    double other[PLOT_TICKS_MAX];
+    uint32_t most = (uint32_t) u64_min(ticks_max, PLOT_TICKS_MAX);
+    uint32_t count = decade_ticks(min, max, "125", 1, ret_ticks, ticks_max);
+
+    for (int every = 1; count > ticks_max; every++) {
+        count = decade_ticks(min, max, "1", every, ret_ticks, ticks_max);
+    }
+    if (max / min < 5 && narrow_ticks(min, max, time, other, most) > count) {
+        return narrow_ticks(min, max, time, ret_ticks, most);
+    }
+    return count;
+}
+
 uint32_t plot_ticks(double min, double max, enum plot_scale scale, bool time, double *ret_ticks,
                     uint32_t ticks_max)
 {
-    uint32_t count;
-
     ASSERT(ticks_max > 0);
     if (!isfinite(min) || !isfinite(max) || min >= max || (scale == PLOT_LOG && min <= 0)) {
         return 0;
     }
-    if (scale == PLOT_LINEAR) {
-        return linear_ticks(min, max, time, ret_ticks, ticks_max);
-    }
-    count = decade_ticks(min, max, "125", 1, ret_ticks, ticks_max);
-    for (int every = 1; count > ticks_max; every++) {
-        count = decade_ticks(min, max, "1", every, ret_ticks, ticks_max);
-    }
-    /* Less than a decade may hold none. */
-    return count < 2 ? linear_ticks(min, max, time, ret_ticks, ticks_max) : count;
+    return scale == PLOT_LINEAR ? linear_ticks(min, max, time, ret_ticks, ticks_max)
+                                : log_ticks(min, max, time, ret_ticks, ticks_max);
 }
 
 double plot_axis_px(const struct plot_axis *axis, double value)

@@ -225,7 +225,7 @@ void table_html(const struct table *t, FILE *out)
     (void) fputs("</tbody>\n</table>\n</div>\n", out);
     if (t->note != NULL) {
         (void) fputs("<p class=\"note\">", out);
-        page_escape(out, t->note);
+        page_prose(out, t->note);
         (void) fputs("</p>\n", out);
     }
     put_items(t, out);

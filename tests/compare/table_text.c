@@ -206,14 +206,14 @@ static void put_blocks(struct layout *l, uint32_t width)
     free(l->widths);
 }
 
-static void put_note(FILE *out, const char *note, uint32_t width)
+static void put_words(FILE *out, const char *text, uint32_t width, const char *colour)
 {
-    struct bytes rest = bytes_str(note);
+    struct bytes rest = bytes_str(text);
     uint32_t limit = width == 0 ? UINT32_MAX : width;
 
     for (struct bytes line = table_take_line(&rest, limit); line.size > 0;
          line = table_take_line(&rest, limit)) {
-        put_plain(out, line);
+        put_coloured(out, line, colour);
         (void) fputc('\n', out);
     }
 }
@@ -223,13 +223,12 @@ void table_text(const struct table *t, FILE *out, uint32_t width, bool colour)
     struct layout l = {.table = t, .out = out, .colour = colour};
 
     if (t->title != NULL) {
-        put_coloured(out, bytes_str(t->title), colour ? "1" : NULL);
-        (void) fputc('\n', out);
+        put_words(out, t->title, width, colour ? "1" : NULL);
     }
     if (t->columns_count > 0) {
         put_blocks(&l, width);
     }
     if (t->note != NULL) {
-        put_note(out, t->note, width);
+        put_words(out, t->note, width, NULL);
     }
 }

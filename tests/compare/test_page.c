@@ -135,6 +135,20 @@ static void test_page_escapes_text(void **state)
     free(text);
 }
 
+static void test_page_prose_keeps_units_with_their_numbers(void **state)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    (void) state;
+    assert_non_null(out);
+    page_prose(out, "99 % in 15 ms, 3 s or 2 sets; <b> 7 %");
+    assert_int_equal(fclose(out), 0);
+    assert_string_equal(text, "99&nbsp;% in 15&nbsp;ms, 3&nbsp;s or 2 sets; &lt;b&gt; 7&nbsp;%");
+    free(text);
+}
+
 static bool is_void(const char *name)
 {
     static const char *const names[] = {"meta", "link", "br", "!DOCTYPE"};
@@ -378,6 +392,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_page_escapes_text),
+        cmocka_unit_test(test_page_prose_keeps_units_with_their_numbers),
         cmocka_unit_test(test_page_elements_match),
         cmocka_unit_test(test_page_stands_alone),
         cmocka_unit_test(test_page_headings_are_in_order),

@@ -125,7 +125,9 @@ static void test_plot_ticks_of_logarithms_are_1_2_5_then_decades(void **state)
     TICKS_ARE(1, 10000, PLOT_LOG, false, 6, 1, 10, 100, 1000, 10000);
     TICKS_ARE(1, 1e9, PLOT_LOG, false, 6, 1, 100, 10000, 1e6, 1e8);
     TICKS_ARE(150000, 513000, PLOT_LOG, true, 6, 200000, 500000);
-    TICKS_ARE(11, 14, PLOT_LOG, false, 4, 11, 12, 13, 14); /* none of 1, 2, 5 in it */
+    /* Within less than half a decade, equal steps. */
+    TICKS_ARE(11, 14, PLOT_LOG, false, 8, 11, 12, 13, 14);
+    TICKS_ARE(85000, 280000, PLOT_LOG, true, 10, 100000, 150000, 200000, 250000);
 }
 
 static void test_plot_ticks_of_no_range_are_none(void **state)

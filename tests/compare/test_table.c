@@ -134,15 +134,16 @@ static void test_table_text_is_aligned(void **state)
 
     (void) state;
     make(&t);
-    table_note(&t, "%s", "seeds 1 to 1000");
-    table_text(&t, output_begin(&o), 80, false);
+    table_note(&t, "%s", "seeds 1 to 1000, all of them green but one");
+    table_text(&t, output_begin(&o), 30, false);
     assert_string_equal(output_end(&o), "Elections\n"
                                         "                verdict of\n"
                                         "engine  median  the checker\n"
                                         "------  ------  -----------\n"
                                         "raft    287 ms  green\n"
                                         "paxos        -  a \"b\", c\n"
-                                        "seeds 1 to 1000\n");
+                                        "seeds 1 to 1000, all of them\n"
+                                        "green but one\n");
     free(o.text);
     table_release(&t);
 }
