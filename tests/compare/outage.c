@@ -216,11 +216,11 @@ void outage_scenario(const struct outage *o, struct scenario *s)
     s->options[OPTION_PRE_VOTE] = ELECTORS[o->elector].pre_vote;
     s->options[OPTION_CHECK_QUORUM] = ELECTORS[o->elector].check_quorum;
     s->options[OPTION_QUORUM_CONNECTED] = ELECTORS[o->elector].quorum_connected;
-    /* A local network, and many clients of little patience: one is always about to write at a node
-     * that can. */
+    /* A local network, and many clients of little patience, however short the time-out: one is
+     * always about to write at a node that can, or silence would show the clients' pace. */
     s->delay = (struct sim_span){100, 1000};
     s->clients = CLIENTS;
-    s->think = (struct sim_span){80000, 320000};
+    s->think = (struct sim_span){u64_min(t / 2, 80000), u64_min(2 * t, 320000)};
     s->timeout_us = u64_min(t, CLIENT_TIMEOUT_MAX_US);
     s->retry_percent = 0;
     memset(s->mix, 0, sizeof s->mix);
