@@ -58,7 +58,7 @@ static const char text[] =
     "overflow:auto;background:var(--card);border-radius:6px}.more dt{font-weight:600}"
     ".more dt:not(:first-child){margin-top:10px}.more dd{margin:2px 0 6px}"
     ""
-    ".more dd>span,.more code{display:block}.more code{overflow-wrap:anywhere}"
+    ".more dd>span,.more code{display:block}.more code{white-space:pre;overflow-x:auto}"
     ".details{color:var(--dim)}\n";
 
 static const char tables[] =
