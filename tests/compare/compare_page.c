@@ -323,11 +323,37 @@ static void print_runs(const struct comparison *c, uint32_t script, FILE *out)
     buf_release(&command);
 }
 
+static bool has_any(const struct comparison *c, uint32_t script)
+{
+    for (uint32_t e = 0; e < c->options->engines_count; e++) {
+        if (has_trials(compare_cell(c, script, e))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void print_results(const struct comparison *c, uint32_t script, FILE *out)
+{
+    struct table t;
+    plot_throughput(c, script, out);
+    compare_table_measures(c, script, &t);
+    table_html(&t, out);
+    table_release(&t);
+    page_fold(out, "Distributions and costs");
+    plot_latency(c, script, out);
+    if (c->options->trials > 1) {
+        plot_spread(c, script, MEASURE_GAP, out);
+        plot_spread(c, script, MEASURE_FIRST_COMMIT, out);
+    }
+    plot_costs(c, script, out);
+    page_fold_end(out);
+}
+
 static void print_script(const struct comparison *c, uint32_t script, FILE *out)
 {
     const struct compare_options *o = c->options;
     const struct compare_script *s = &o->scripts[script];
-    struct table t;
     page_section(out, s->name, s->name, s->scenario.about);
     for (uint32_t e = 0; e < o->engines_count; e++) {
         char verdict[COMPARE_VERDICT_MAX];
@@ -337,18 +363,9 @@ static void print_script(const struct comparison *c, uint32_t script, FILE *out)
         (void) snprintf(text, sizeof text, "%s: %s", engine_name(o->engines[e]), verdict);
         page_badge(out, text, tone);
     }
-    plot_throughput(c, script, out);
-    compare_table_measures(c, script, &t);
-    table_html(&t, out);
-    table_release(&t);
-    page_fold(out, "Distributions and costs");
-    plot_latency(c, script, out);
-    if (o->trials > 1) {
-        plot_spread(c, script, MEASURE_GAP, out);
-        plot_spread(c, script, MEASURE_FIRST_COMMIT, out);
+    if (has_any(c, script)) {
+        print_results(c, script, out);
     }
-    plot_costs(c, script, out);
-    page_fold_end(out);
     print_runs(c, script, out);
     page_fold(out, "The script");
     compare_run_script(s, out);

@@ -44,11 +44,12 @@ char *library_folder(const char *program)
         char *parent = join(folder, above[i], "");
         char *path = join(parent, "tests/fault", "");
         free(parent);
-        if (is_folder(path)) {
-            free(folder);
-            return path;
-        }
+        char *real = is_folder(path) ? realpath(path, NULL) : NULL; /* commands name it: short */
         free(path);
+        if (real != NULL) {
+            free(folder);
+            return real;
+        }
     }
     free(folder);
     return NULL;
