@@ -246,7 +246,7 @@ void outage_command(const char *program, const struct scenario *s, struct buf *o
             ERR_IGNORE(escaped != NULL ? buf_append(out, escaped, strlen(escaped))
                                        : buf_append(out, &c, 1));
         }
-        ERR_IGNORE(buf_printf(out, "' | %s run --scenario /dev/stdin", program));
+        ERR_IGNORE(buf_printf(out, "' > run.fault; %s run --scenario run.fault", program));
     }
     buf_release(&text);
 }

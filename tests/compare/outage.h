@@ -88,8 +88,8 @@ struct outage_result {
     uint32_t written[OUTAGE_BUCKETS]; /* answered writes, from outage_lead_us before the cut */
 };
 
-/* A line for a shell that runs this scenario with `synod-sim run`, judged to the end; program as it
- * was called. Cut when out is full. */
+/* A line for a shell that writes this scenario to run.fault and runs it with `synod-sim run`,
+ * judged to the end; program as it was called. Cut when out is full. */
 void outage_command(const char *program, const struct scenario *s, struct buf *out);
 
 /* Runs it; a function of *o alone. */

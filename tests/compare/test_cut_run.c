@@ -9,8 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tests/compare/cut_run.h"
-#include "tests/compare/cut_space.h"
+#include "tests/compare/cut_set.h"
 
 static const char *const engines[] = {"raft", "multipaxos", "paxos"};
 
@@ -102,6 +101,36 @@ static void test_cut_run_three_nodes_answer_where_two_are_connected(void **state
     }
 }
 
+/* Three nodes in full, five by a sample; what is so of the sets themselves is of all of them. */
+static void test_cut_set_plans_and_counts_all_classes(void **state)
+{
+    struct cut_set set;
+    const struct figure_options options = {.seed = 3, .workers = 2, .program = "synod-sim"};
+    (void) state;
+    cut_set_init(&set, &options, 10);
+    assert_int_equal(set.engines, 3);
+    assert_int_equal(set.count, 16 + 36 + 36 + 3 * 10);
+    assert_true(set.sampled);
+    assert_int_equal(set.totals[0].sets, 64);
+    assert_int_equal(set.totals[0].core, 37); /* of 3 pairs at least one: 64 - 3^3 */
+    assert_int_equal(set.totals[1].sets, 1 << 20);
+    assert_int_equal(set.totals[1].at[1], 20);
+    assert_int_equal(set.totals[1].hub_at[4], set.totals[1].at[4]);
+    assert_int_equal(cut_set_run(&set, &options), OK);
+    for (uint32_t g = 0; g < set.engines; g++) {
+        const struct cut_tally *three = &set.tallies[0][g];
+        const struct cut_tally *five = &set.tallies[1][g];
+        assert_int_equal(three->runs, three->classes);
+        assert_int_equal(three->sets, 64);
+        assert_int_equal(three->up, 37);
+        assert_int_equal(five->runs, 10);
+        assert_int_equal(three->unsafe + five->unsafe + three->unrecovered, 0);
+        assert_int_equal(three->core_down + five->core_down + three->wonders, 0);
+        assert_int_equal(three->first_bad, -1);
+    }
+    cut_set_release(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +139,7 @@ int main(void)
         cmocka_unit_test(test_cut_run_with_all_links_cut_nobody_answers),
         cmocka_unit_test(test_cut_run_is_a_function_of_its_input),
         cmocka_unit_test(test_cut_run_three_nodes_answer_where_two_are_connected),
+        cmocka_unit_test(test_cut_set_plans_and_counts_all_classes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

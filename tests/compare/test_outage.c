@@ -179,7 +179,8 @@ static void test_outage_command_is_the_same_scenario(void **state)
     buf_init(&twice, 1 << 16);
     buf_init(&error, 1 << 10);
     outage_scenario(&o, &s);
-    outage_command("cat #", &s, &command);
+    assert_int_equal(buf_append(&command, "cd $(mktemp -d) && ", 19), OK);
+    outage_command("cat run.fault; rm -r \"$PWD\" #", &s, &command);
     assert_int_equal(buf_append(&command, "", 1), OK);
     FILE *pipe = popen((const char *) command.data, "r");
     assert_non_null(pipe);
