@@ -179,12 +179,12 @@ static bool leads(const struct record *r)
     return (engine_capabilities(r->engine) & CAP_LEADER) != 0;
 }
 
-static void note_fault(struct measured *m, const struct trace_event *e)
+static void note_fault(struct measured *m, const struct trace_event *e, uint64_t from_us)
 {
     if (e->note == NULL) {
         return;
     }
-    if (m->fault_us == UINT64_MAX && scenario_note_harms(e->note)) {
+    if (m->fault_us == UINT64_MAX && e->time_us >= from_us && scenario_note_harms(e->note)) {
         m->fault_us = e->time_us;
     }
     if (m->faults_count < MEASURED_FAULTS) {
@@ -195,12 +195,27 @@ static void note_fault(struct measured *m, const struct trace_event *e)
     }
 }
 
+/* When the first write was answered; UINT64_MAX: none was. */
+static uint64_t first_answer_us(const struct record *r)
+{
+    uint64_t first_us = UINT64_MAX;
+    for (uint32_t i = 0; i < history_count(r->history); i++) {
+        const struct history_op *op = history_get(r->history, i);
+        if (op->result == HIST_OK && is_write(op)) {
+            first_us = u64_min(first_us, op->return_ns / 1000);
+        }
+    }
+    return first_us;
+}
+
+/* What is broken before anything worked sets the stage, and is not what is measured. */
 static void find_faults(const struct record *r, struct measured *m)
 {
+    uint64_t from_us = first_answer_us(r);
     m->fault_us = UINT64_MAX;
     for (size_t i = 0; i < r->events_count; i++) {
         if (r->events[i].kind == TRACE_FAULT && r->events[i].time_us <= r->length_us) {
-            note_fault(m, &r->events[i]);
+            note_fault(m, &r->events[i], from_us);
         }
     }
 }

@@ -1,8 +1,9 @@
 /*
  * measure.h - the numbers of one run, taken from its record alone.
  *
- * The fault is the first event of kind FAULT that does harm (scenario_note_harms). What does not
- * apply (no fault, no election after it) is NAN. Operations count from their first call.
+ * The fault is the first event of kind FAULT that does harm (scenario_note_harms) once a write was
+ * answered: what is cut before that only sets the stage. What does not apply (no fault, no election
+ * after it) is NAN. Operations count from their first call.
  *
  *     detect        fault to the first sign that a node noticed: candidate, step-down
  *     elect         fault to the first leader of a higher epoch than the one at the fault
