@@ -334,6 +334,9 @@ void real_totals(struct real *r, bool begin)
         r->bytes_base = link_bytes(r);
     } else {
         totals[TOTAL_BYTES] = link_bytes(r) - r->bytes_base;
+        totals[TOTAL_SYNCS] = 0; /* a run that turns red at its end is counted again */
+        totals[TOTAL_STATE_SYNCS] = 0;
+        totals[TOTAL_CPU_US] = 0;
     }
     for (uint32_t i = 1; i <= r->scenario->nodes; i++) {
         struct real_node *n = &r->nodes[i];
