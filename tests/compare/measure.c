@@ -227,15 +227,35 @@ static void first(double *value, const struct measured *m, uint64_t at_us)
     }
 }
 
+/* As trigger.h has it: a pre-vote and the election that follows it are one. */
+struct standing {
+    bool stands;
+    uint64_t epoch;
+};
+
+static bool begins_to_stand(struct standing *s, const struct trace_event *e)
+{
+    bool same = s->stands && s->epoch == e->epoch;
+    bool stands = e->kind == TRACE_BECAME_CANDIDATE;
+    if (stands) {
+        *s = (struct standing){.stands = true, .epoch = e->epoch};
+    } else if (e->kind == TRACE_BECAME_LEADER || e->kind == TRACE_BECAME_FOLLOWER ||
+               e->kind == TRACE_STEP_DOWN || e->kind == TRACE_STOP || e->kind == TRACE_START) {
+        s->stands = false;
+    }
+    return stands && !same;
+}
+
 static void find_elections(const struct record *r, struct measured *m)
 {
     uint64_t epoch = 0; /* highest that had a leader */
     uint64_t leaders = 0;
+    struct standing standing[SIM_NODES_MAX + 1] = {0};
     double *values = m->values;
     values[MEASURE_CAMPAIGNS] = 0;
     for (size_t i = 0; i < r->events_count; i++) {
         const struct trace_event *e = &r->events[i];
-        if (e->kind == TRACE_BECAME_CANDIDATE) {
+        if (e->node <= SIM_NODES_MAX && begins_to_stand(&standing[e->node], e)) {
             values[MEASURE_CAMPAIGNS]++;
         }
         if (e->kind == TRACE_BECAME_CANDIDATE || e->kind == TRACE_STEP_DOWN) {

@@ -205,6 +205,22 @@ static void test_measure_times_count_from_the_fault(void **state)
     assert_int_equal(m->faults_count, 4);
 }
 
+/* Raft asks twice where others ask once; that is no second campaign. */
+static void test_measure_pre_vote_and_election_are_one_campaign(void **state)
+{
+    (void) state;
+    struct record r;
+    begin(&r, "raft");
+    event(&r, 100, TRACE_BECAME_CANDIDATE, 1, 1, "pre-vote");
+    event(&r, 110, TRACE_BECAME_CANDIDATE, 1, 1, NULL);
+    event(&r, 200, TRACE_BECAME_CANDIDATE, 1, 2, "pre-vote"); /* the vote was split */
+    event(&r, 210, TRACE_BECAME_CANDIDATE, 1, 2, NULL);
+    event(&r, 220, TRACE_BECAME_CANDIDATE, 2, 2, "pre-vote"); /* another node */
+    event(&r, 230, TRACE_BECAME_FOLLOWER, 2, 2, NULL);
+    event(&r, 400, TRACE_BECAME_CANDIDATE, 2, 2, "pre-vote");
+    assert_near(measure(&r)->values[MEASURE_CAMPAIGNS], 4);
+}
+
 /* Of a leaderless engine nothing is elected. */
 static void test_measure_leaderless_has_no_elections(void **state)
 {
@@ -348,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_loss_absent_after_a_delete_is_not_lost),
         cmocka_unit_test(test_loss_absent_although_written_after_the_delete_is_lost),
         cmocka_unit_test(test_measure_times_count_from_the_fault),
+        cmocka_unit_test(test_measure_pre_vote_and_election_are_one_campaign),
         cmocka_unit_test(test_measure_leaderless_has_no_elections),
         cmocka_unit_test(test_measure_down_time_is_gaps_beyond_an_election_timeout),
         cmocka_unit_test(test_measure_down_time_ends_with_the_run),
