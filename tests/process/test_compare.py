@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -62,6 +63,13 @@ def expect(result, code, out=None, err=None):
         assert re.search(err, result.stderr), (err, said)
         assert result.stderr.count("\n") == 1, said  # one clear line
     return result
+
+
+def wait_until(holds, seconds=60):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.05)
 
 
 class Page(html.parser.HTMLParser):
@@ -223,6 +231,17 @@ def test_real_smoke_set_is_safe_on_every_engine():
             assert m["lost"]["max"] == 0 and m["duplicated"]["max"] == 0
             assert m["messages_per_op"]["median"] > 1
             assert m["syncs_per_commit"]["median"] > 1, m["syncs_per_commit"]
+
+
+def test_interrupted_real_run_leaves_nothing_behind():
+    os.mkdir(path("tmp"))
+    process = subprocess.Popen([SIM, "compare", "--real", "crash-leader", "--engine", "raft", "--no-output"],
+                               cwd=work, env={**os.environ, "TMPDIR": path("tmp")},
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: any("log" in folders for _, folders, _ in os.walk(path("tmp"))))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == INTERRUPTED, process.returncode
+    wait_until(lambda: os.listdir(path("tmp")) == [])
 
 
 def test_real_control_without_quorum_reads_is_red():

@@ -11,11 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "base/assert.h"
 #include "base/mem.h"
+#include "tests/real/keeper.h"
 #include "tests/real/real_internal.h"
 
 enum {
@@ -25,6 +27,8 @@ enum {
     UP_US = 60 * 1000 * 1000,
     FAILED_US = 5 * 1000 * 1000, /* a node whose disk failed is gone after this */
     ATTEMPTS_MAX = 3,            /* ports that are free may be taken a moment later */
+    REMOVE_TRIES = 100,
+    REMOVE_AGAIN_NS = 100 * 1000 * 1000,
 };
 
 struct real_handles {
@@ -325,6 +329,19 @@ static void on_tick(uv_timer_t *timer)
 
 /* The run. */
 
+/* What a keeper does: nodes are about to end, and disks to be taken off. */
+static void remove_folder(void *ctx)
+{
+    const struct timespec pause = {.tv_nsec = REMOVE_AGAIN_NS};
+    struct buf error;
+    buf_init(&error, 1024);
+    for (uint32_t i = 0; i < REMOVE_TRIES && real_files_remove(ctx, &error) != OK; i++) {
+        buf_clear(&error);
+        (void) nanosleep(&pause, NULL);
+    }
+    buf_release(&error);
+}
+
 static int make_folder(struct real *r)
 {
     const char *tmp = getenv("TMPDIR");
@@ -339,6 +356,11 @@ static int make_folder(struct real *r)
         r->temporary ? mkdtemp(r->folder) != NULL : mkdir(r->folder, 0755) == 0 || errno == EEXIST;
     if (!made) {
         ERR_IGNORE(buf_printf(r->error, "cannot make %s: %s", r->folder, strerror(errno)));
+        r->folder[0] = '\0';
+        return ERR_IO;
+    }
+    if (r->temporary && keeper_new(remove_folder, r->folder, &r->keeper) != OK) {
+        ERR_IGNORE(buf_printf(r->error, "cannot watch over %s: %s", r->folder, strerror(errno)));
         return ERR_IO;
     }
     return OK;
@@ -366,6 +388,7 @@ static void release(struct real *r)
         ERR_IGNORE(real_files_remove(r->folder, &error)); /* it is below TMPDIR */
         buf_release(&error);
     }
+    keeper_free(r->keeper);
     if (r->trigger_ready) {
         trigger_release(&r->trigger);
     }

@@ -91,7 +91,8 @@ struct real {
     struct link_layer *links;
     struct processes *processes;
     struct workload *workload;
-    struct client *asker; /* of statuses */
+    struct client *asker;  /* of statuses */
+    struct keeper *keeper; /* of the folder, while it is temporary */
     struct trigger trigger;
     struct rng rng; /* of damage */
     struct arena arena;
