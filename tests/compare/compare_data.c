@@ -137,12 +137,15 @@ static void csv_trial(const struct comparison *c, const struct compare_cell *cel
                           : m->red       ? "red"
                           : m->undecided ? "undecided"
                                          : "green";
+    bool expected = m->done && compare_expected(&cell->script->scenario, m);
     (void) fprintf(out, "%s,%s,%s,%" PRIu64 ",%s,%s,%s", cell->script->name,
                    engine_name(cell->engine), c->options->real ? "processes" : "simulator", m->seed,
                    verdict, m->property,
-                   m->done && compare_expected(&cell->script->scenario, m) ? "yes" : "no");
+                   m->skipped ? ""
+                   : expected ? "yes"
+                              : "no");
     for (uint32_t i = 0; i < MEASURES; i++) {
-        double value = m->done ? m->values[i] : NAN;
+        double value = m->done && !m->skipped ? m->values[i] : NAN;
         (void) fputc(',', out);
         if (!isnan(value)) {
             (void) fprintf(out, "%.9g", value);

@@ -233,6 +233,15 @@ def test_real_smoke_set_is_safe_on_every_engine():
             assert m["syncs_per_commit"]["median"] > 1, m["syncs_per_commit"]
 
 
+def test_real_script_that_cannot_be_run_has_no_numbers():
+    file = script("clock.fault", SHORT + "at 1s clock 2 jump 1s\n")
+    expect(real(file, "--engine", "raft", "--trials", "1", "-o", path("i")), GREEN, "skipped: `at 1s clock 2")
+    with open(path("i.csv"), encoding="utf-8", newline="") as f:
+        row = next(csv.DictReader(f))
+    assert row["verdict"] == "skipped", row
+    assert (row["as_expected"], row["ok"], row["down_us"], row["gap_us"]) == ("", "", "", ""), row
+
+
 def test_interrupted_real_run_leaves_nothing_behind():
     os.mkdir(path("tmp"))
     process = subprocess.Popen([SIM, "compare", "--real", "crash-leader", "--engine", "raft", "--no-output"],
