@@ -14,7 +14,7 @@
 enum {
     CUT_AT = 5,
     HEAL_AT = 13,
-    CUT_END = 16,
+    CUT_END = 19, /* an election that splits its votes twice is over by then */
     CUT_ELECTION_US = 100000,
     CUT_AVAILABLE_ELECTIONS = 6, /* a majority must answer a write within so many */
     CUT_NEXT_SEED = 1 << 24,     /* seeds of runs of one figure are closer together */

@@ -149,7 +149,8 @@ static void count_core(struct cut_tally *t, const struct cut_job *j, const struc
     t->core_down += in_time(r) ? 0 : 1;
     t->core_part += part ? 1 : 0;
     t->first_part = part && t->first_part < 0 ? number : t->first_part;
-    t->worst_us = r->first_us > t->worst_us ? r->first_us : t->worst_us;
+    t->worst_us =
+        r->first_us != UINT32_MAX && r->first_us > t->worst_us ? r->first_us : t->worst_us;
 }
 
 static void count_run(struct cut_set *set, uint32_t i)
@@ -165,7 +166,9 @@ static void count_run(struct cut_set *set, uint32_t i)
     if (good) {
         t->unrecovered += r->unrecovered ? 1 : 0;
         t->undecided += r->undecided ? 1 : 0;
-        t->worst_heal_us = r->healed_us > t->worst_heal_us ? r->healed_us : t->worst_heal_us;
+        if (r->healed_us != UINT32_MAX && r->healed_us > t->worst_heal_us) {
+            t->worst_heal_us = r->healed_us;
+        }
         count_reach(t, j, r);
     }
     if (good && j->core) {
