@@ -324,8 +324,7 @@ static int run(const struct figure_options *options, struct figure *f, struct bu
 {
     struct e4 e = {.options = options, .f = f};
     int err = OK;
-    figure_source(f, "Chandra, Griesemer, Redstone: Paxos Made Live, PODC 2007, section 4.2 and "
-                     "table 1");
+    figure_source(f, "Chandra, Griesemer, Redstone: Paxos Made Live, PODC 2007, table 1");
     figure_setup(f,
                  "(a) Simulator, one client, one write at a time through a node at random, 60 of "
                  "them, 3 and 5 nodes, constant delays. (b) %s",

@@ -393,7 +393,7 @@ static void check_suite(struct e9 *e, uint32_t row)
 
 static void checks(struct e9 *e)
 {
-    check_changes(e, OUTAGE_TWO_LEAVES, RAFT_CLASSIC, "\"no leader ever stable\"");
+    check_changes(e, OUTAGE_TWO_LEAVES, RAFT_CLASSIC, "as the article argues");
     check_live(e, OUTAGE_TWO_LEAVES, RAFT_BOTH, "live with pre-vote and check-quorum");
     check_down(e, OUTAGE_LEADER_LEAF, RAFT_PRE_VOTE, "deadlock without check-quorum");
     check_live(e, OUTAGE_LEADER_LEAF, RAFT_BOTH, "live with pre-vote and check-quorum");
