@@ -17,8 +17,8 @@
 
 enum {
     MINUTE_US = 60000000,
-    SEEDS = 20,
-    SEEDS_LONG = 3, /* of partitions of 2 and 4 minutes */
+    SEEDS = 5,
+    SEEDS_LONG = 1, /* of partitions of 2 and 4 minutes */
     SEEDS_QUICK = 3,
     GATE_ELECTIONS = 4,
     TIMEOUTS = 3,
