@@ -618,7 +618,7 @@ static int run(const struct figure_options *options, struct figure *f, struct bu
     return err;
 }
 
-const struct figure_ops figure_e1_ops = {
+const struct figure_ops figure_e1 = {
     .name = "e1",
     .title = "Raft Figure 16: election time against the spread of time-outs",
     .run = run,

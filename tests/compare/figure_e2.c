@@ -280,7 +280,7 @@ static int run(const struct figure_options *options, struct figure *f, struct bu
     return err;
 }
 
-const struct figure_ops figure_e2_ops = {
+const struct figure_ops figure_e2 = {
     .name = "e2",
     .title = "Raft Refloated: what candidates wait, packets and time of an election",
     .run = run,

@@ -472,7 +472,7 @@ static int run(const struct figure_options *options, struct figure *f, struct bu
     return err;
 }
 
-const struct figure_ops figure_e3_ops = {
+const struct figure_ops figure_e3 = {
     .name = "e3",
     .title = "Paxos vs Raft: what an election costs when logs have diverged",
     .run = run,

@@ -6,17 +6,16 @@
 #include "base/mem.h"
 #include "tests/compare/figure.h"
 
-extern const struct figure_ops figure_e1_ops;
-extern const struct figure_ops figure_e2_ops;
-extern const struct figure_ops figure_e3_ops;
+extern const struct figure_ops figure_e1;
+extern const struct figure_ops figure_e2;
+extern const struct figure_ops figure_e3;
 extern const struct figure_ops figure_e4;
 extern const struct figure_ops figure_e8;
 extern const struct figure_ops figure_e9;
 extern const struct figure_ops figure_e10;
 
 static const struct figure_ops *const FIGURES[] = {
-    &figure_e1_ops, &figure_e2_ops, &figure_e3_ops, &figure_e4,
-    &figure_e8,     &figure_e9,     &figure_e10,
+    &figure_e1, &figure_e2, &figure_e3, &figure_e4, &figure_e8, &figure_e9, &figure_e10,
 };
 
 const struct figure_ops *figure_at(uint32_t i)
