@@ -128,6 +128,7 @@ def test_compare_writes_page_json_and_csv_that_agree():
             assert [float(r[word]) for r in mine] == samples, (word, samples)
             assert sorted(samples)[2] == cell["measures"][word]["median"]
         assert cell["measures"]["lost"]["max"] == 0 and cell["measures"]["duplicated"]["max"] == 0
+        assert [cell[k] for k in ("trials", "skipped", "died", "red", "undecided")] == [5, 0, 0, 0, 0], cell
         assert cell["measures"]["ok"]["min"] > 200, cell["measures"]["ok"]
         assert cell["measures"]["rounds_per_commit"]["median"] > 0
 
