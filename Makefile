@@ -148,7 +148,7 @@ soak: check
 	@scripts/run-tests --build $(BUILD) --soak $(SECONDS)
 
 # Every fault script on every engine; TRIALS of each in the simulator.
-TRIALS ?= 10
+TRIALS ?= 6
 compare:
 	@$(MAKE) --no-print-directory deps
 	@$(SUBMAKE) all

@@ -20,6 +20,7 @@ enum {
     MARKS_MAX = 16,
     MARK_TEXT_MAX = 64,
     NAME_MAX_TEXT = 64,
+    DRAWN_SCRIPTS = 8,
 };
 
 /* Raft, Multi-Paxos and Paxos have the same colour on every page. */
@@ -291,6 +292,14 @@ static void plot_costs(const struct comparison *c, uint32_t script, FILE *out)
     release_lines(&l);
 }
 
+/* Pictures are large: of many scripts one engine is drawn, and what is wrong. */
+static bool is_drawn(const struct comparison *c, const struct compare_cell *cell, uint32_t engine)
+{
+    const struct compare_options *o = c->options;
+    return o->scripts_count <= DRAWN_SCRIPTS || engine + 1 == o->engines_count ||
+           cell->first_wrong != NULL;
+}
+
 static void print_runs(const struct comparison *c, uint32_t script, FILE *out)
 {
     const struct compare_options *o = c->options;
@@ -315,8 +324,12 @@ static void print_runs(const struct comparison *c, uint32_t script, FILE *out)
         if (m->text[0] != '\0') {
             page_paragraph(out, m->text);
         }
-        if (!o->real && m->done) {
+        if (!o->real && m->done && is_drawn(c, cell, e)) {
             compare_run_diagram(cell, m, out);
+        } else if (!o->real) {
+            page_paragraph(out,
+                           "As a space-time diagram: the same words with show instead of run, and "
+                           "--html FILE.");
         }
         page_fold_end(out);
     }
