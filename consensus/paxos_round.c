@@ -516,7 +516,7 @@ void px_on_nack(struct paxos *px, const struct message *m)
         }
         r->no |= bit;
         /* In phase 1 the first refusal shows that another is at work here. In phase 2 we go on as
-         * long as a quorum may still accept. */
+         * long as a quorum may still accept, and until it is time to ask again. */
         if (r->phase == PX_PREPARE || !quorum_reached(members, all & ~r->no)) {
             lost_duel(px, r);
         }
@@ -539,6 +539,10 @@ void px_rounds_tick(struct paxos *px)
         }
         if (r->phase == PX_BACKOFF) {
             prepare(px, r, new_ballot(px, px->round + 1));
+            continue;
+        }
+        if (r->phase == PX_ACCEPT && r->no != 0) {
+            lost_duel(px, r); /* those who did not refuse had their time: they may be down */
             continue;
         }
         r->due_us = px->e.now_us + px->e.options.resend_us;

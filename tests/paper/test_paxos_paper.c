@@ -368,6 +368,30 @@ static void test_paper_refused_accept_tries_a_higher_ballot_later(void **state)
     puppet_release(p);
 }
 
+/* 2.4, P12: refused by some, and the others that it would take say nothing: they may be down, and
+ * the accept that was refused is repeated under a higher ballot. */
+static void test_paper_refused_accept_does_not_wait_for_the_silent(void **state)
+{
+    (void) state;
+    struct puppet *p = start("paxos", 5);
+    puppet_greet(p, UINT64_MAX, 0);
+    assert_int_equal(puppet_propose(p, 42), OK);
+    struct log_pos pos = prepared(p);
+    promise(p, 2, pos.epoch, pos, UINT64_MAX);
+    promise(p, 3, pos.epoch, pos, UINT64_MAX);
+    assert_int_equal(proposed(p, 1), 42);
+    nack(p, 2, pos, ballot(500, 2));
+    puppet_run(p, p->options.resend_us / 2);
+    puppet_greet(p, UINT64_MAX, 0);
+    assert_int_equal(prepared(p).index, 0);
+    puppet_run(p, p->options.resend_us / 2 + p->options.backoff_min_us);
+    struct log_pos again = prepared(p);
+    assert_int_equal(again.index, 1);
+    assert_true(again.epoch > ballot(500, 2));
+    assert_int_equal(displaced(p), 0); /* it may be chosen in slot 1 yet */
+    puppet_release(p);
+}
+
 /* A bound value is proposed elsewhere only when its slot was chosen with another one. */
 static void test_paper_displaced_value_gets_another_slot_once(void **state)
 {
@@ -691,6 +715,7 @@ int main(void)
         cmocka_unit_test(test_paper_learners_that_refused_get_the_value),
         cmocka_unit_test(test_paper_refused_prepare_leaves_the_slot),
         cmocka_unit_test(test_paper_refused_accept_tries_a_higher_ballot_later),
+        cmocka_unit_test(test_paper_refused_accept_does_not_wait_for_the_silent),
         cmocka_unit_test(test_paper_displaced_value_gets_another_slot_once),
         cmocka_unit_test(test_paper_value_chosen_by_another_is_not_proposed_again),
         cmocka_unit_test(test_paper_ballots_rise_over_restarts),
