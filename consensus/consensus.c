@@ -454,6 +454,7 @@ void consensus_status(const struct consensus *c, struct consensus_status *ret_st
     *ret_status = (struct consensus_status){
         .engine = e->ops->id,
         .self = e->options.self,
+        .proposer = e->options.self,
         .epoch = c->hard.epoch,
         .commit = log_commit(e->log),
         .applied = log_applied(e->log),
@@ -465,6 +466,9 @@ void consensus_status(const struct consensus *c, struct consensus_status *ret_st
     };
     if (c->started) {
         e->ops->status(e, ret_status);
+    }
+    if ((e->ops->capabilities & CAP_LEADER) != 0) {
+        ret_status->proposer = ret_status->leader;
     }
 }
 

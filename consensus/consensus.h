@@ -142,7 +142,10 @@ struct consensus_status {
     uint8_t role;
     uint32_t self;
     uint32_t leader; /* 0: none known, or leaderless */
-    uint64_t epoch;  /* term or highest ballot */
+    /* whom to give this node's commands to: the leader; leaderless: itself, or while it is out of
+     * touch with a quorum a peer that is not; 0: nobody known */
+    uint32_t proposer;
+    uint64_t epoch; /* term or highest ballot */
     uint64_t commit;
     uint64_t applied;
     uint64_t last;
@@ -182,7 +185,7 @@ MUST_USE int consensus_step(struct consensus *c, const struct message *m);
 
 /*
  * Proposes a value (a reference is taken on success). "OK" promises nothing: only the appearance in
- * the committed range does. Errors: ERR_NO_LEADER, ERR_NOT_LEADER (ask status().leader), ERR_BUSY
+ * the committed range does. Errors: ERR_NO_LEADER, ERR_NOT_LEADER (ask status().proposer), ERR_BUSY
  * (in-flight limit or window full: again after the next commit), ERR_UNSUPPORTED.
  */
 MUST_USE int consensus_propose(struct consensus *c, struct value *value);

@@ -53,7 +53,7 @@ struct engine_ops {
                    uint32_t count);
     int (*transfer)(struct engine *e, uint32_t to);               /* NULL: unsupported */
     int (*change)(struct engine *e, const struct membership *to); /* NULL: unsupported */
-    /* adds role, leader, epoch, match, counters */
+    /* adds role, leader (leaderless: proposer, if not itself), epoch, match, counters */
     void (*status)(const struct engine *e, struct consensus_status *status);
     /* Optional (NULL). Called by consensus_take() before the output is collected, when flush_wanted
      * is set: what an engine coalesces over a turn (batches of accepts, commit notices) goes out

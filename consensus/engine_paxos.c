@@ -16,7 +16,9 @@
  *     LEARN, _REPLY  any -> any            see learner.h                              2.3
  *     HEARTBEAT      any -> all            commit, last = durable prefix, seen,       2.3
  *                                          hint.epoch = highest ballot, write_age_us
- *     READ, _REPLY   any -> all            ctx; pos.index = highest slot in use       (reads)
+ *     READ           any -> all            ctx; last = 1: ask the others for me       (reads)
+ *     READ_REPLY     back                  ctx; pos.index = highest slot in use,      (reads)
+ *                                          seen = at whom else, of those asked for it
  *
  * All messages carry the sender's commit index, so that who is behind finds out and asks.
  *
@@ -30,7 +32,9 @@
  * a duel like others.
  *
  * Partial partitions (experiments.md E8, E9). A node that is not in touch with a quorum (reach.h)
- * starts and repeats nothing: its promises would hold slots that it can never finish.
+ * starts and repeats nothing: its promises would hold slots that it can never finish. If it hears a
+ * peer that is in touch with one, it takes no more values itself: they go to that peer, and it asks
+ * for read points there.
  */
 #include <stdlib.h>
 
@@ -59,6 +63,12 @@ bool px_connected(const struct paxos *px)
     const struct engine *e = &px->e;
     return !e->options.quorum_connected || reach_quorum(&px->reach, e) ||
            e->now_us - e->heard_start_us < e->options.election_us;
+}
+
+/* Whom to turn to while this node is not connected; 0: not wanted, or nobody known. */
+uint32_t px_proxy(const struct paxos *px)
+{
+    return px_connected(px) ? 0 : reach_proxy(&px->reach, &px->e);
 }
 
 static void send_heartbeats(struct paxos *px)
@@ -215,6 +225,7 @@ static void paxos_step(struct engine *e, const struct message *m)
         break;
     case MSG_PAXOS_READ:
         px_on_read(px, m);
+        px_on_read_for(px, m);
         break;
     case MSG_PAXOS_READ_REPLY:
         px_on_read_reply(px, m);
@@ -232,14 +243,15 @@ static void paxos_step(struct engine *e, const struct message *m)
 static bool paxos_can_propose(const struct engine *e)
 {
     const struct paxos *px = px_of_const(e);
-    return px_own_count(px) < e->options.inflight_max && log_has_room(e->log, log_last(e->log) + 1);
+    return px_own_count(px) < e->options.inflight_max &&
+           log_has_room(e->log, log_last(e->log) + 1) && px_proxy(px) == 0;
 }
 
 static int paxos_propose(struct engine *e, struct value *value)
 {
     struct paxos *px = px_of(e);
     if (!paxos_can_propose(e)) {
-        return ERR_BUSY;
+        return px_proxy(px) != 0 ? ERR_NOT_LEADER : ERR_BUSY;
     }
     px_queue_push(px, value);
     settle(px);
@@ -286,6 +298,7 @@ static void paxos_status(const struct engine *e, struct consensus_status *status
     const struct paxos *px = px_of_const(e);
     status->role = ROLE_PROPOSER;
     status->leader = 0;
+    status->proposer = px_connected(px) ? e->options.self : px_proxy(px);
     status->epoch = px->highest;
     status->elections = px->elections;
     status->displaced = px->displaced;

@@ -117,7 +117,7 @@
     X(REPLICA_BATCH_APPLIED_ONCE, "replica_batch_applied_once", MARK_ANY)                          \
     /* the same names again, to our own engine or to the leader */                                 \
     X(REPLICA_BATCH_PROPOSED_AGAIN, "replica_batch_proposed_again", MARK_ANY)                      \
-    X(REPLICA_BATCH_FORWARDED_AGAIN, "replica_batch_forwarded_again", MARK_LEADERS)                \
+    X(REPLICA_BATCH_FORWARDED_AGAIN, "replica_batch_forwarded_again", MARK_ANY)                    \
     X(REPLICA_FORWARD_REFUSED, "replica_forward_refused", MARK_LEADERS)                            \
     /* commands whose calls ended before anything was sent are taken out (K3) */                   \
     X(REPLICA_BATCH_RENUMBERED, "replica_batch_renumbered", MARK_ANY)                              \

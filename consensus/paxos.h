@@ -47,6 +47,8 @@ struct px_notice {
 /* Reads asked in one turn. */
 struct px_batch {
     struct list_node node;
+    uint32_t peer; /* asked by this peer, under its ctx `asked`; 0: by ourselves */
+    uint64_t asked;
     uint64_t id;      /* ctx of the messages */
     uint64_t yes;     /* by rank: answered */
     uint64_t highest; /* slot, among the answers */
@@ -96,6 +98,7 @@ struct paxos {
 
 /* engine_paxos.c */
 bool px_connected(const struct paxos *px);
+uint32_t px_proxy(const struct paxos *px);
 
 /* paxos_round.c */
 uint32_t px_own_count(const struct paxos *px);
@@ -118,6 +121,7 @@ void px_reads_tick(struct paxos *px);
 uint64_t px_reads_deadline(const struct paxos *px);
 void px_reads_free(struct paxos *px);
 void px_on_read(struct paxos *px, const struct message *m);
+void px_on_read_for(struct paxos *px, const struct message *m);
 void px_on_read_reply(struct paxos *px, const struct message *m);
 
 #endif

@@ -15,6 +15,10 @@
  *   up to some slot a. The value in a was chosen, so by the same argument our point is >= a: time
  *   does not run backwards between nodes.
  *
+ * A node out of touch with a quorum also asks a peer that is in touch with one to ask on its
+ * behalf (px_proxy). The peer begins a question of its own then, and its answer counts for all who
+ * answered it: they were asked later than the read was, so the argument is the same.
+ *
  * An answer may name a slot whose accept is not yet durable, or that never gets chosen with what
  * is in it. That only makes the read wait for more than it had to, so answers need no write. The
  * point is always reached: slots up to it that nobody finishes are finished by this node (`want`).
@@ -41,7 +45,15 @@ static void batch_end(struct paxos *px, struct px_batch *b, int err)
     if (err == OK) {
         px->want = u64_max(px->want, b->highest);
     }
-    px->reads_count -= b->count;
+    if (err == OK && b->peer != 0) {
+        struct message *reply = message_new(MSG_PAXOS_READ_REPLY, b->peer);
+        reply->ctx = b->asked;
+        reply->pos.index = b->highest;
+        reply->seen = b->yes;
+        reply->commit = log_commit(px->e.log);
+        engine_send_now(&px->e, reply);
+    }
+    px->reads_count -= b->peer != 0 ? 1 : b->count;
     list_remove(&b->node);
     free(b->ctxs);
     free(b);
@@ -84,11 +96,14 @@ int px_read(struct paxos *px, uint64_t ctx)
 static void batch_send(struct paxos *px, struct px_batch *b)
 {
     struct engine *e = &px->e;
+    uint32_t proxy = b->peer != 0 ? 0 : px_proxy(px);
     b->resend_us = e->now_us + e->options.resend_us;
     for (uint32_t r = 0; r < e->options.members.count; r++) {
-        if ((b->yes & (UINT64_C(1) << r)) == 0) {
-            struct message *m = message_new(MSG_PAXOS_READ, e->options.members.ids[r]);
+        uint32_t to = e->options.members.ids[r];
+        if ((b->yes & (UINT64_C(1) << r)) == 0 || to == proxy) {
+            struct message *m = message_new(MSG_PAXOS_READ, to);
             m->ctx = b->id;
+            m->last = to == proxy ? 1 : 0;
             engine_send_now(e, m);
         }
     }
@@ -103,17 +118,20 @@ static void batch_answer(struct paxos *px, struct px_batch *b, int rank, uint64_
     }
 }
 
-void px_reads_flush(struct paxos *px)
+static void batch_begin(struct paxos *px, struct px_batch *b)
 {
-    struct list_node *last = list_last(&px->batches);
-    if (last == NULL || batch_of(last)->id != 0) {
-        return;
-    }
-    struct px_batch *b = batch_of(last);
     b->id = ++px->batch_id;
     b->yes = UINT64_C(1) << px->e.self_rank;
     batch_send(px, b);
     batch_answer(px, b, px->e.self_rank, log_last(px->e.log));
+}
+
+void px_reads_flush(struct paxos *px)
+{
+    struct list_node *last = list_last(&px->batches);
+    if (last != NULL && batch_of(last)->id == 0) {
+        batch_begin(px, batch_of(last));
+    }
 }
 
 void px_on_read(struct paxos *px, const struct message *m)
@@ -125,6 +143,33 @@ void px_on_read(struct paxos *px, const struct message *m)
     engine_send_now(&px->e, reply);
 }
 
+static bool asked_already(struct paxos *px, const struct message *m)
+{
+    LIST_FOR_EACH(&px->batches, node) {
+        if (batch_of(node)->peer == m->from && batch_of(node)->asked == m->ctx) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The sender cannot ask a quorum itself. Not passed on: whoever cannot either leaves it at that. */
+void px_on_read_for(struct paxos *px, const struct message *m)
+{
+    struct engine *e = &px->e;
+    if (m->last == 0 || !px_connected(px) || px->reads_count >= e->options.reads_max ||
+        asked_already(px, m)) {
+        return;
+    }
+    struct px_batch *b = xcalloc(1, sizeof *b);
+    b->peer = m->from;
+    b->asked = m->ctx;
+    b->asked_us = e->now_us;
+    list_push_front(&px->batches, &b->node);
+    px->reads_count++;
+    batch_begin(px, b);
+}
+
 void px_on_read_reply(struct paxos *px, const struct message *m)
 {
     learner_note_commit(&px->learner, &px->e, m);
@@ -132,6 +177,7 @@ void px_on_read_reply(struct paxos *px, const struct message *m)
         struct px_batch *b = batch_of(node);
         if (b->id != 0 && b->id == m->ctx) {
             int rank = membership_rank(&px->e.options.members, m->from);
+            b->yes |= m->seen;
             batch_answer(px, b, rank, m->pos.index);
             return;
         }

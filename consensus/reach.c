@@ -52,6 +52,19 @@ static uint64_t working_links(const uint64_t *seen, const struct engine *e, uint
     return set | bit;
 }
 
+uint32_t reach_proxy(const struct reach *r, const struct engine *e)
+{
+    const struct membership *members = &e->options.members;
+    uint64_t mine = working_links(r->seen, e, (uint32_t) e->self_rank);
+    for (uint32_t i = 0; i < members->count; i++) {
+        if ((int) i != e->self_rank && (mine & UINT64_C(1) << i) != 0 &&
+            quorum_reached(members, working_links(r->seen, e, i))) {
+            return members->ids[i];
+        }
+    }
+    return 0;
+}
+
 uint32_t reach_hub(struct hub_watch *w, const uint64_t *seen, const struct engine *e)
 {
     uint64_t mine = working_links(seen, e, (uint32_t) e->self_rank);

@@ -23,6 +23,10 @@ bool reach_heard(const struct engine *e, uint32_t rank);
 /* Does this node hear a quorum that hears it too? */
 bool reach_quorum(const struct reach *r, const struct engine *e);
 
+/* A peer that this node hears and that hears it, and that is in touch with a quorum as far as can
+ * be told from here; 0 none. */
+uint32_t reach_proxy(const struct reach *r, const struct engine *e);
+
 /*
  * A leader's look for a better place. A member that works both ways with this leader and with all
  * that the leader works with, and with more, is one: whoever cannot talk with the leader both ways

@@ -1,6 +1,6 @@
 /*
  * api_health.c - grpc.health.v1.Health: Check. Serving means: this node knows a leader, or needs
- * none and hears a quorum.
+ * none and hears a quorum or a peer that stands in for it.
  */
 #include "kv/api_internal.h"
 
@@ -13,8 +13,10 @@ static int32_t health_now(const struct api *a)
     replica_status(a->replica, &status);
     if (status.consensus.role == ROLE_PROPOSER) {
         uint32_t heard = (uint32_t) __builtin_popcountll(status.consensus.heard);
+        bool other =
+            status.consensus.proposer != 0 && status.consensus.proposer != status.consensus.self;
 
-        return heard > a->options.members_count / 2 ? HEALTH_SERVING : HEALTH_NOT_SERVING;
+        return heard > a->options.members_count / 2 || other ? HEALTH_SERVING : HEALTH_NOT_SERVING;
     }
     return status.consensus.leader != 0 ? HEALTH_SERVING : HEALTH_NOT_SERVING;
 }

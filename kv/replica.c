@@ -215,17 +215,18 @@ static void timer_fire(struct replica *r, struct timer *t)
     }
 }
 
-/* Who leads, as far as the engine knows. A change is the moment to send everything again that may
- * have been lost with the old leader. */
+/* Who leads, as far as the engine knows, or stands in for a leader. A change is the moment to send
+ * everything again that may have been lost with the old one. */
 static void leader_refresh(struct replica *r)
 {
     struct consensus_status status;
     consensus_status(r->consensus, &status);
-    bool changed = status.leader != r->leader || status.epoch != r->epoch;
+    bool leaders = (r->capabilities & CAP_LEADER) != 0; /* else an epoch is no change */
+    bool changed = status.proposer != r->leader || (leaders && status.epoch != r->epoch);
     r->role = status.role;
-    r->leader = status.leader;
+    r->leader = status.proposer;
     r->epoch = status.epoch;
-    if (changed && (r->capabilities & CAP_LEADER) != 0 && r->leader != 0) {
+    if (changed && r->leader != 0) {
         replica_batches_hurry(r);
         replica_reads_hurry(r);
     }

@@ -161,7 +161,7 @@ struct replica {
     int fatal;  /* what take returns from now on */
 
     uint8_t role;
-    uint32_t leader;
+    uint32_t leader; /* consensus_status.proposer: with a leaderless engine mostly ourselves */
     uint64_t epoch;
 
     /* Calls. */
@@ -282,7 +282,7 @@ void replica_calls_release(struct replica *r);
 void replica_batch_forget(struct batch *b, uint32_t position); /* nobody waits for this command */
 bool replica_writes_send(struct replica *r); /* true when the engine was given something */
 void replica_batch_retry(struct replica *r, struct batch *b); /* its timer fired */
-void replica_batches_hurry(struct replica *r); /* the leader changed: every sent batch again */
+void replica_batches_hurry(struct replica *r); /* the leader changed: what was sent, again */
 struct batch *replica_batch_find(struct replica *r, const struct value *value);
 void replica_batch_done(struct replica *r, struct batch *b);
 void replica_forward_receive(struct replica *r, const struct message *m);

@@ -221,14 +221,13 @@ static uint64_t retry_interval(const struct replica *r, const struct batch *b)
     return r->options.retry_us << doublings;
 }
 
-/* Whom a batch can go to now: ourselves, the leader, or nobody (0). */
+/* Whom a batch can go to now: ourselves, the leader or who stands in for one, or nobody (0). */
 static uint32_t target(const struct replica *r)
 {
     if (consensus_can_propose(r->consensus)) {
         return r->self;
     }
-    bool other = (r->capabilities & CAP_LEADER) != 0 && r->leader != r->self;
-    return other ? r->leader : 0;
+    return r->leader != r->self ? r->leader : 0;
 }
 
 static void forward(struct replica *r, const struct batch *b, uint32_t to)
@@ -312,11 +311,17 @@ void replica_batch_retry(struct replica *r, struct batch *b)
     }
 }
 
+/* A leaderless engine keeps what it was given, and proposes it when it can. */
+static bool batch_is_kept(const struct replica *r, const struct batch *b)
+{
+    return (r->capabilities & CAP_LEADER) == 0 && r->leader == r->self && b->sent_to == r->self;
+}
+
 void replica_batches_hurry(struct replica *r)
 {
     LIST_FOR_EACH(&r->sent, node) {
         struct batch *b = list_entry(node, struct batch, node);
-        if (!batch_is_safe(r, b)) {
+        if (!batch_is_safe(r, b) && !batch_is_kept(r, b)) {
             b->tries = 0;
             batch_due(r, b);
         }
@@ -376,9 +381,11 @@ static void forward_drop(struct replica *r, struct forward *f)
     free(f);
 }
 
+/* May others leave their commands here? What was forwarded once is never forwarded again. */
 static bool leading(const struct replica *r)
 {
-    return (r->capabilities & CAP_LEADER) != 0 && r->role == ROLE_LEADER;
+    bool leaders = (r->capabilities & CAP_LEADER) != 0;
+    return leaders ? r->role == ROLE_LEADER : r->leader == r->self;
 }
 
 void replica_forward_receive(struct replica *r, const struct message *m)

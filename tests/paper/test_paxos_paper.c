@@ -700,6 +700,105 @@ static void test_paper_unheard_node_takes_no_slot(void **state)
     }
 }
 
+static uint32_t proposer(const struct puppet *p)
+{
+    struct consensus_status status;
+    consensus_status(p->c, &status);
+    return status.proposer;
+}
+
+/* Lets some time-outs pass in which node 2 alone is heard, with whom it hears. */
+static void hear_node_2(struct puppet *p, uint64_t seen)
+{
+    for (uint32_t i = 0; i < 20; i++) {
+        struct message *m = puppet_message(p, MSG_PAXOS_HEARTBEAT, 2);
+        m->seen = seen;
+        puppet_step(p, m);
+        puppet_run(p, p->options.heartbeat_us);
+    }
+    puppet_forget(p);
+}
+
+static void read_reply(struct puppet *p, struct log_pos from_index, uint64_t ctx, uint64_t seen)
+{
+    struct message *m = puppet_message(p, MSG_PAXOS_READ_REPLY, (uint32_t) from_index.epoch);
+    m->ctx = ctx;
+    m->pos.index = from_index.index;
+    m->seen = seen;
+    puppet_step(p, m);
+}
+
+/* E8: a node that is out of touch with a quorum turns to a peer that hears it and hears a quorum,
+ * for values and for read points; to nobody else, and no longer than needed. */
+static void test_paper_unconnected_node_turns_to_a_connected_one(void **state)
+{
+    (void) state;
+    struct puppet *p = start("paxos", 5);
+    assert_int_equal(proposer(p), 1);
+    hear_node_2(p, 0x3);
+    assert_int_equal(proposer(p), 0); /* node 2 is no better off */
+    hear_node_2(p, 0x1e);
+    assert_int_equal(proposer(p), 0); /* node 2 does not hear this one */
+    hear_node_2(p, 0x1f);
+    assert_int_equal(proposer(p), 2);
+    assert_false(consensus_can_propose(p->c));
+    assert_int_equal(puppet_propose(p, 42), ERR_NOT_LEADER);
+    assert_int_equal(puppet_read(p, 9), OK);
+    struct message *m = puppet_sent(p, MSG_PAXOS_READ, 2);
+    assert_non_null(m);
+    assert_int_equal(m->last, 1);
+    read_reply(p, (struct log_pos){3, 2}, m->ctx, 0);
+    assert_int_equal(p->read_ctx, 0); /* of node 2 alone */
+    read_reply(p, (struct log_pos){4, 2}, m->ctx, 0x0e);
+    assert_int_equal(p->read_ctx, 9);
+    assert_int_equal(p->read_index, 4);
+    message_free(m);
+    puppet_greet(p, UINT64_MAX, 0);
+    assert_int_equal(proposer(p), 1);
+    assert_int_equal(puppet_propose(p, 42), OK);
+    puppet_release(p);
+}
+
+/* R9: asked for a read point on behalf of a peer, a node asks a quorum, after it was asked and
+ * once, and says whose answers it gives. A node that is out of touch itself asks nobody. */
+static void test_paper_read_point_for_a_peer_is_that_of_a_quorum(void **state)
+{
+    (void) state;
+    struct puppet *p = start("paxos", 5);
+    puppet_greet(p, UINT64_MAX, 0);
+    for (uint32_t round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < 2; i++) { /* the question is repeated */
+            struct message *m = puppet_message(p, MSG_PAXOS_READ, 2);
+            m->ctx = 70 + round;
+            m->last = 1;
+            puppet_step(p, m);
+            m = puppet_sent(p, MSG_PAXOS_READ_REPLY, 2);
+            assert_non_null(m);
+            assert_int_equal(m->seen, 0);
+            message_free(m);
+        }
+        if (round == 1) {
+            assert_int_equal(puppet_count(p, MSG_PAXOS_READ), 0);
+            break;
+        }
+        assert_int_equal(puppet_count(p, MSG_PAXOS_READ), 4);
+        struct message *m = puppet_sent(p, MSG_PAXOS_READ, 3);
+        assert_int_equal(m->last, 0);
+        read_reply(p, (struct log_pos){6, 3}, m->ctx, 0);
+        assert_int_equal(puppet_count(p, MSG_PAXOS_READ_REPLY), 0);
+        read_reply(p, (struct log_pos){4, 4}, m->ctx, 0);
+        message_free(m);
+        m = puppet_sent(p, MSG_PAXOS_READ_REPLY, 2);
+        assert_non_null(m);
+        assert_int_equal(m->ctx, 70);
+        assert_int_equal(m->pos.index, 6);
+        assert_int_equal(m->seen, 0x0d);
+        message_free(m);
+        hear_node_2(p, 0x3);
+    }
+    puppet_release(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -724,6 +823,8 @@ int main(void)
         cmocka_unit_test(test_paper_unanswered_accepts_are_repeated),
         cmocka_unit_test(test_paper_quorum_read_takes_the_highest_slot),
         cmocka_unit_test(test_paper_unheard_node_takes_no_slot),
+        cmocka_unit_test(test_paper_unconnected_node_turns_to_a_connected_one),
+        cmocka_unit_test(test_paper_read_point_for_a_peer_is_that_of_a_quorum),
         cmocka_unit_test(test_paper_reads_wait_for_barrier_and_confirmation),
         cmocka_unit_test(test_paper_nack_ends_leadership),
         cmocka_unit_test(test_paper_candidate_that_learns_of_a_higher_ballot_does_not_lead),

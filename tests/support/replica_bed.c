@@ -61,7 +61,8 @@ static void engine_step(struct engine *e, const struct message *m)
 static bool engine_can_propose(const struct engine *e)
 {
     const struct bed_engine *r = container_of(e, const struct bed_engine, engine);
-    return !r->full && ((e->ops->capabilities & CAP_LEADER) == 0 || r->role == ROLE_LEADER);
+    bool leaders = (e->ops->capabilities & CAP_LEADER) != 0;
+    return !r->full && (leaders ? r->role == ROLE_LEADER : r->leader == 0);
 }
 
 static int engine_propose(struct engine *e, struct value *value)
@@ -114,7 +115,11 @@ static void engine_status(const struct engine *e, struct consensus_status *statu
 {
     const struct bed_engine *r = container_of(e, const struct bed_engine, engine);
     status->role = r->role;
-    status->leader = r->leader;
+    if ((e->ops->capabilities & CAP_LEADER) != 0) {
+        status->leader = r->leader;
+    } else if (r->leader != 0) {
+        status->proposer = r->leader;
+    }
     status->epoch = r->epoch;
     status->heard = 7;
     status->match[2] = 1;

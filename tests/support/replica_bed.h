@@ -78,7 +78,7 @@ void bed_start(struct bed *bed);
 MUST_USE int bed_restart(struct bed *bed);
 void bed_release(struct bed *bed);
 
-/* Who leads, from the next turn on. */
+/* Who leads, from the next turn on. Leaderless engine: who stands in for this node, 0 itself. */
 void bed_lead(struct bed *bed, uint8_t role, uint32_t leader, uint64_t epoch);
 
 /* A turn at the present time: tick, take, collect. */

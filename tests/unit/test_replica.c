@@ -719,7 +719,7 @@ static void test_replica_stop_refuses_answers_and_hands_over(void **state)
     assert_true(replica_idle(bed.replica));
 }
 
-/* A leaderless engine proposes at every node, and nothing is forwarded. */
+/* A leaderless engine proposes at every node, also what others forward. */
 static void test_replica_leaderless_engine_proposes_here(void **state)
 {
     (void) state;
@@ -731,12 +731,57 @@ static void test_replica_leaderless_engine_proposes_here(void **state)
     assert_int_equal(bed.engine->proposed_count, 1);
     assert_int_equal(bed_receive_take(&bed, forward_of(2, 1)), OK);
     bed_turn(&bed);
-    struct message *m = bed_sent(&bed, MSG_REPLICA_FORWARD_REPLY);
-    assert_non_null(m);
-    message_free(m);
+    assert_null(bed_sent(&bed, MSG_REPLICA_FORWARD_REPLY));
+    assert_int_equal(bed.engine->proposed_count, 2);
     bed_lead(&bed, ROLE_PROPOSER, 0, 9); /* ballots rise all the time */
     bed_turn(&bed);
+    assert_int_equal(bed.engine->proposed_count, 2);
+    assert_null(bed_sent(&bed, MSG_REPLICA_FORWARD));
+}
+
+/* R11, K1: while a peer stands in for this node, everything goes there, also what is under way;
+ * what others forward is refused and not passed on. Later the node proposes itself again. */
+static void test_replica_leaderless_engine_forwards_to_who_stands_in(void **state)
+{
+    struct message *m;
+    (void) state;
+    bed.options.engine = &bed_engine_leaderless_ops;
+    bed_start(&bed);
+    bed_lead(&bed, ROLE_PROPOSER, 0, 1);
+    assert_int_equal(bed_put(&bed, 1, "a", "1"), OK);
+    bed_turn(&bed);
     assert_int_equal(bed.engine->proposed_count, 1);
+    assert_int_equal(bed_get(&bed, 3, "a", false), OK);
+    bed_turn(&bed);
+    assert_int_equal(bed.engine->reads_count, 1);
+    bed_lead(&bed, ROLE_PROPOSER, 2, 2);
+    bed_turn(&bed);
+    assert_int_equal(bed.engine->reads_count, 2); /* asked again at once */
+    assert_int_equal(bed_put(&bed, 2, "b", "1"), OK);
+    bed_turn(&bed);
+    for (uint32_t i = 0; i < 2; i++) {
+        m = bed_sent(&bed, MSG_REPLICA_FORWARD);
+        assert_non_null(m);
+        assert_int_equal(m->to, 2);
+        message_free(m);
+    }
+    assert_int_equal(bed_receive_take(&bed, forward_of(3, 50)), OK);
+    bed_turn(&bed);
+    assert_null(bed_sent(&bed, MSG_REPLICA_FORWARD));
+    m = bed_sent(&bed, MSG_REPLICA_FORWARD_REPLY);
+    assert_non_null(m);
+    assert_true(m->reject);
+    message_free(m);
+    assert_int_equal(bed.engine->proposed_count, 1);
+    bed_lead(&bed, ROLE_PROPOSER, 0, 3);
+    bed_turn(&bed);
+    assert_int_equal(bed.engine->proposed_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        bed_commit_next(&bed);
+    }
+    assert_int_equal(bed_reply(&bed, 1)->err, OK);
+    assert_int_equal(bed_reply(&bed, 1)->revision, 2); /* once */
+    assert_int_equal(bed_reply(&bed, 2)->revision, 3);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -774,6 +819,7 @@ int main(void)
         TEST(test_replica_session_window_is_never_left),
         TEST(test_replica_stop_refuses_answers_and_hands_over),
         TEST(test_replica_leaderless_engine_proposes_here),
+        TEST(test_replica_leaderless_engine_forwards_to_who_stands_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
