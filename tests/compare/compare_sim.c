@@ -22,6 +22,7 @@ void compare_trial_sim(const struct scenario *scenario, struct measured *ret_mea
     record.undecided = result.counts[COUNT_UNDECIDED] > 0;
     if (result.red) {
         record_fail(&record, result.property, "%s", result.text);
+        record.end_us = u64_min(record.length_us, result.at_us);
     }
     measure_record(&record, ret_measured);
     record_release(&record);

@@ -159,17 +159,17 @@ static void note_gap(const struct record *r, struct measured *m, uint64_t from_u
 
 static void find_gaps(const struct record *r, struct measured *m, const struct calls *c)
 {
-    if (c->writes == 0) {
-        note_gap(r, m, 0, r->length_us);
+    if (c->writes == 0 || c->write_us[0] >= r->end_us) {
+        note_gap(r, m, 0, r->end_us);
         return;
     }
     for (size_t i = 1; i < c->writes; i++) {
-        note_gap(r, m, c->write_us[i - 1], u64_min(c->write_us[i], r->length_us));
-        if (c->write_us[i] >= r->length_us) {
+        note_gap(r, m, c->write_us[i - 1], u64_min(c->write_us[i], r->end_us));
+        if (c->write_us[i] >= r->end_us) {
             return;
         }
     }
-    note_gap(r, m, u64_min(c->write_us[c->writes - 1], r->length_us), r->length_us);
+    note_gap(r, m, u64_min(c->write_us[c->writes - 1], r->end_us), r->end_us);
 }
 
 /* What the trace shows. */
@@ -304,6 +304,12 @@ static uint64_t bucket_us_of(uint64_t length_us)
     }
 }
 
+/* Without the reads of the end, which a run that turned red before has not, none is not known. */
+static double known(const struct record *r, uint64_t count)
+{
+    return count == 0 && r->red && r->end_us < r->length_us ? NAN : (double) count;
+}
+
 void measure_record(const struct record *r, struct measured *m)
 {
     struct calls calls = {0};
@@ -315,7 +321,7 @@ void measure_record(const struct record *r, struct measured *m)
     (void) snprintf(m->property, sizeof m->property, "%s", r->property);
     (void) snprintf(m->text, sizeof m->text, "%s", r->text);
     m->bucket_us = bucket_us_of(r->length_us);
-    m->buckets = (uint32_t) (r->length_us / m->bucket_us);
+    m->buckets = (uint32_t) (r->end_us / m->bucket_us);
     m->values[MEASURE_DETECT] = NAN;
     m->values[MEASURE_ELECT] = NAN;
     find_faults(r, m);
@@ -329,12 +335,12 @@ void measure_record(const struct record *r, struct measured *m)
         find_elections(r, m);
     }
     m->values[MEASURE_THROUGHPUT] =
-        share((uint64_t) m->values[MEASURE_OK] * 1000000, (double) r->length_us);
+        share((uint64_t) m->values[MEASURE_OK] * 1000000, (double) r->end_us);
     m->values[MEASURE_LATENCY_P50] = latency_at(&calls, 0.5);
     m->values[MEASURE_LATENCY_P99] = latency_at(&calls, 0.99);
     m->values[MEASURE_LATENCY_MAX] = latency_at(&calls, 1);
-    m->values[MEASURE_LOST] = (double) loss_lost(r->history);
-    m->values[MEASURE_DUPLICATED] = (double) loss_duplicated(r->history);
+    m->values[MEASURE_LOST] = known(r, loss_lost(r->history));
+    m->values[MEASURE_DUPLICATED] = known(r, loss_duplicated(r->history));
     find_costs(r, m);
     m->done = true;
     free(calls.latency_us);

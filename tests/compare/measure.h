@@ -4,6 +4,8 @@
  * The fault is the first event of kind FAULT that does harm (scenario_note_harms) once a write was
  * answered: what is cut before that only sets the stage. What does not apply (no fault, no election
  * after it) is NAN. Operations count from their first call.
+ * A run that turns red before its faults are over is measured until then; what it lost is NAN, as
+ * nothing was read back, unless some of it shows.
  *
  *     detect        fault to the first sign that a node noticed: candidate, step-down
  *     elect         fault to the first leader of a higher epoch than the one at the fault

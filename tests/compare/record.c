@@ -21,6 +21,7 @@ void record_init(struct record *r, const struct scenario *scenario, bool real)
     r->nodes = scenario->nodes;
     r->seed = scenario->seed;
     r->length_us = scenario->length_us;
+    r->end_us = scenario->length_us;
     r->election_us = scenario->options[OPTION_ELECTION];
     r->real = real;
     r->history = history_new();

@@ -43,6 +43,7 @@ struct record {
     uint32_t nodes;
     uint64_t seed;
     uint64_t length_us;   /* end of the faults */
+    uint64_t end_us;      /* of what is measured: that, or when the run turned red before */
     uint64_t election_us; /* the option of the scenario */
     bool real;            /* processes instead of the simulator */
 

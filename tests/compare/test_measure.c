@@ -205,6 +205,37 @@ static void test_measure_times_count_from_the_fault(void **state)
     assert_int_equal(m->faults_count, 4);
 }
 
+/* What comes after a violation is no down-time, and nobody looked for what was lost. */
+static void test_measure_red_run_is_measured_until_then(void **state)
+{
+    (void) state;
+    struct record r;
+    begin(&r, "raft");
+    add_writes(&r, 2000, 10000);
+    record_fail(&r, "D8", "gone");
+    r.end_us = 2100 * MS;
+    const struct measured *m = measure(&r);
+    assert_near(m->values[MEASURE_DOWN], 0);
+    assert_near(m->values[MEASURE_GAP], 190.0 * MS);
+    assert_true(m->values[MEASURE_THROUGHPUT] > 9);
+    assert_true(isnan(m->values[MEASURE_LOST]));
+    assert_true(isnan(m->values[MEASURE_DUPLICATED]));
+}
+
+/* Calls that wait for the heal are answered after the faults. */
+static void test_measure_nothing_answered_before_the_end_is_one_gap(void **state)
+{
+    (void) state;
+    struct record r;
+    begin(&r, "raft");
+    (void) add(&r, HIST_PUT, "a", "1", 100, 11000);
+    (void) add(&r, HIST_PUT, "a", "2", 100, 12000);
+    const struct measured *m = measure(&r);
+    assert_near(m->values[MEASURE_GAP], 10000.0 * MS);
+    assert_near(m->values[MEASURE_DOWN], 10000.0 * MS);
+    assert_near(m->values[MEASURE_WINDOWS], 1);
+}
+
 /* Raft asks twice where others ask once; that is no second campaign. */
 static void test_measure_pre_vote_and_election_are_one_campaign(void **state)
 {
@@ -364,6 +395,8 @@ int main(void)
         cmocka_unit_test(test_loss_absent_after_a_delete_is_not_lost),
         cmocka_unit_test(test_loss_absent_although_written_after_the_delete_is_lost),
         cmocka_unit_test(test_measure_times_count_from_the_fault),
+        cmocka_unit_test(test_measure_red_run_is_measured_until_then),
+        cmocka_unit_test(test_measure_nothing_answered_before_the_end_is_one_gap),
         cmocka_unit_test(test_measure_pre_vote_and_election_are_one_campaign),
         cmocka_unit_test(test_measure_leaderless_has_no_elections),
         cmocka_unit_test(test_measure_down_time_is_gaps_beyond_an_election_timeout),

@@ -92,6 +92,9 @@ void real_fail(struct real *r, const char *property, const char *format, ...)
     va_start(args, format);
     (void) vsnprintf(text, sizeof text, format, args); /* a longer line is cut */
     va_end(args);
+    if (!r->record->red) {
+        r->record->end_us = u64_min(r->record->length_us, real_now_us(r));
+    }
     record_fail(r->record, property, "%s", text);
 }
 
