@@ -39,8 +39,8 @@ static const char help[] =
     "  synod-sim compare isolate-leader --trials 200\n"
     "  synod-sim compare --real crash-leader isolate-leader\n"
     "\n"
-    "Exit codes: 0 all as the scripts expect; 1 something was not; 2 wrong usage, bad\n"
-    "input or output that cannot be written; 130 interrupted.\n";
+    "Exit codes: 0 all as the scripts expect; 1 something was not, or all was skipped;\n"
+    "2 wrong usage, bad input or output that cannot be written; 130 interrupted.\n";
 
 enum flag {
     COMPARE_HELP,
@@ -175,6 +175,7 @@ static int write_outputs(const struct comparison *c, const struct cli_args *args
 static int finish(const struct comparison *c, const struct cli_args *args)
 {
     uint32_t wrong = compare_wrong(c);
+    uint32_t skipped = compare_skipped(c);
     uint32_t cells = c->options->scripts_count * c->options->engines_count;
     int result = CMD_GREEN;
 
@@ -186,12 +187,17 @@ static int finish(const struct comparison *c, const struct cli_args *args)
     if (!args->values[COMPARE_NO_OUTPUT].set) {
         result = write_outputs(c, args);
     }
-    (void) printf("%u of %u cells as expected%s\n", cells - wrong, cells,
-                  c->stopped ? "; interrupted" : "");
+    (void) printf("%u of %u cells as expected", cells - skipped - wrong, cells);
+    if (skipped > 0) {
+        (void) printf(", %u skipped", skipped);
+    }
+    (void) printf("%s\n", c->stopped         ? "; interrupted"
+                          : skipped == cells ? "; nothing was run"
+                                             : "");
     if (result != CMD_GREEN) {
         return result;
     }
-    return c->stopped ? CMD_INTERRUPTED : wrong > 0 ? CMD_RED : CMD_GREEN;
+    return c->stopped ? CMD_INTERRUPTED : wrong > 0 || skipped == cells ? CMD_RED : CMD_GREEN;
 }
 
 /* ---- The command ---- */

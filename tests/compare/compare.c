@@ -63,15 +63,15 @@ static void run_trial(void *ctx, uint64_t i, void *slot)
     scenario_release(&scenario);
 }
 
-static void survey(struct compare_cell *cell)
+static void survey(struct compare_cell *cell, bool stopped)
 {
     const struct scenario *scenario = &cell->script->scenario;
     uint32_t trials = cell->count;
     cell->count = 0;
     for (uint32_t i = 0; i < trials; i++) {
         const struct measured *m = &cell->trials[i];
-        if (m->skipped) {
-            cell->skipped++;
+        if (m->skipped || (!m->done && stopped)) {
+            cell->skipped++; /* an interruption is not the trial's fault */
             continue;
         }
         if (!m->done) {
@@ -80,6 +80,10 @@ static void survey(struct compare_cell *cell)
             cell->count++;
             cell->red += m->red;
             cell->undecided += m->undecided;
+            cell->missing += m->missing > 0;
+            if (m->missing > 0 && cell->first_missing == NULL) {
+                cell->first_missing = m;
+            }
         }
         if (!m->done || !compare_expected(scenario, m)) {
             cell->wrong++;
@@ -102,7 +106,7 @@ static void set_cells(struct comparison *c)
                 /* Also where the process died before it could say. */
                 c->slots[slot_number(o, s, e, t)].seed = trial_seed(o, &o->scripts[s], t);
             }
-            survey(cell);
+            survey(cell, c->stopped);
         }
     }
 }
@@ -167,10 +171,19 @@ uint32_t compare_wrong(const struct comparison *c)
     return count;
 }
 
+uint32_t compare_skipped(const struct comparison *c)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < c->options->scripts_count * c->options->engines_count; i++) {
+        count += c->cells[i].count + c->cells[i].broken == 0;
+    }
+    return count;
+}
+
 bool compare_expected(const struct scenario *scenario, const struct measured *m)
 {
     if (!scenario->expect_red) {
-        return !m->red;
+        return !m->red && !m->undecided;
     }
     return m->red && (scenario->expect_property[0] == '\0' ||
                       strcmp(scenario->expect_property, m->property) == 0);
@@ -225,18 +238,23 @@ void compare_verdict(const struct compare_cell *cell, char text[COMPARE_VERDICT_
     *ret_tone = TONE_GOOD;
     if (trials == 0) {
         *ret_tone = TONE_QUIET;
-        (void) snprintf(text, COMPARE_VERDICT_MAX, "skipped: %.150s", cell->trials[0].text);
+        (void) snprintf(text, COMPARE_VERDICT_MAX, "skipped: %.150s",
+                        cell->trials[0].skipped ? cell->trials[0].text : "interrupted");
     } else if (cell->wrong == 0) {
-        *ret_tone = cell->undecided > 0 ? TONE_WARN : TONE_GOOD;
-        (void) snprintf(text, COMPARE_VERDICT_MAX, "%s %u/%u%s",
-                        control ? "red as expected" : "green", trials, trials,
-                        cell->undecided > 0 ? ", some undecided" : "");
+        int used = snprintf(text, COMPARE_VERDICT_MAX, "%s %u/%u",
+                            control ? "red as expected" : "green", trials, trials);
+        if (cell->missing > 0) {
+            *ret_tone = TONE_WARN;
+            (void) snprintf(text + used, COMPARE_VERDICT_MAX - (size_t) used, "; in %u never: %s",
+                            cell->missing, cell->first_missing->missing_step);
+        }
     } else {
         *ret_tone = TONE_BAD;
         (void) snprintf(text, COMPARE_VERDICT_MAX, "%s %u/%u (%s%sseed %" PRIu64 ")",
-                        !wrong->done ? "died"
-                        : control    ? "not red as expected"
-                                     : "RED",
+                        !wrong->done                      ? "died"
+                        : wrong->undecided && !wrong->red ? "undecided"
+                        : control                         ? "not red as expected"
+                                                          : "RED",
                         cell->wrong, trials, wrong->property,
                         wrong->property[0] == '\0' ? "" : ", ", wrong->seed);
     }

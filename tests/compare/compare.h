@@ -55,6 +55,8 @@ struct compare_cell {
     uint32_t red;
     uint32_t wrong; /* not as the script expects, see compare_expected; broken ones too */
     uint32_t undecided;
+    uint32_t missing; /* trials in which something of the script never happened */
+    const struct measured *first_missing;
     const struct measured *first_wrong; /* NULL: none; the trial with the lowest number */
 };
 
@@ -79,7 +81,11 @@ const struct compare_cell *compare_cell(const struct comparison *c, uint32_t scr
 /* Cells that did not come out as their script expects. */
 uint32_t compare_wrong(const struct comparison *c);
 
-/* Is this what the script expects: green, or red by that property? */
+/* Cells none of whose trials was run. */
+uint32_t compare_skipped(const struct comparison *c);
+
+/* Is this what the script expects: green, or red by that property? What the checker could not
+ * decide is neither. */
 bool compare_expected(const struct scenario *scenario, const struct measured *m);
 
 /* One trial in this process, in the simulator; seed and engine are those of the scenario. */

@@ -77,7 +77,8 @@ static void put_cell(struct json *j, const struct comparison *c, const struct co
     json_u64(j, "skipped", cell->skipped);
     json_u64(j, "died", cell->broken);
     json_u64(j, "red", cell->red);
-    json_u64(j, "undecided", cell->undecided); /* the checker gave up: green or red by the rest */
+    json_u64(j, "undecided", cell->undecided); /* the checker gave up */
+    json_u64(j, "missing", cell->missing);     /* trials in which a step never happened */
     put_command(j, &command);
     if (cell->first_wrong != NULL) {
         put_wrong(j, c, cell, &command);

@@ -36,6 +36,7 @@ void compare_trial_real(const struct scenario *scenario, bool netns, struct meas
                     (const char *) error.data);
     }
     measure_record(&record, ret_measured);
+    measure_missing(scenario, &record, ret_measured);
     record_release(&record);
     buf_release(&error);
 }

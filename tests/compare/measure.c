@@ -346,3 +346,56 @@ void measure_record(const struct record *r, struct measured *m)
     free(calls.latency_us);
     free(calls.write_us);
 }
+
+static bool was_noted(const struct scenario *s, const struct record *r, const char *note)
+{
+    for (size_t i = 0; i < r->events_count; i++) {
+        const struct trace_event *e = &r->events[i];
+        if (e->kind == TRACE_FAULT && e->note != NULL && strcmp(e->note, note) == 0 &&
+            (e->time_us < r->length_us || s->mode == SIM_LIVENESS)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool happened(const struct scenario *s, const struct record *r, const struct sim_step *step)
+{
+    if (!scenario_step_harms(step->kind)) {
+        return true;
+    }
+    if (step->kind == STEP_DISK_EIO || step->kind == STEP_DISK_ENOSPC) {
+        return r->totals[TOTAL_DISK_FAILURES] > 0;
+    }
+    return was_noted(s, r, scenario_step_note(step->kind));
+}
+
+static void note_missing(struct measured *m, const char *text)
+{
+    if (m->missing++ == 0) {
+        (void) snprintf(m->missing_step, sizeof m->missing_step, "%s", text);
+    }
+}
+
+void measure_missing(const struct scenario *scenario, const struct record *r,
+                     struct measured *measured)
+{
+    if (r->red || r->skipped) {
+        return;
+    }
+    if (measured->values[MEASURE_OK] == 0) {
+        note_missing(measured, "an answered operation");
+    }
+    for (uint32_t i = 0; i < scenario->steps_count; i++) {
+        struct buf text;
+        if (happened(scenario, r, &scenario->steps[i])) {
+            continue;
+        }
+        buf_init(&text, sizeof measured->missing_step - 1);
+        scenario_print_step(&scenario->steps[i], &text); /* cut when it is full */
+        char line[sizeof measured->missing_step] = "";
+        memcpy(line, text.data, u64_min(text.size, sizeof line - 1));
+        note_missing(measured, line);
+        buf_release(&text);
+    }
+}

@@ -78,6 +78,8 @@ struct measured {
     bool skipped;
     bool red;
     bool undecided;
+    uint32_t missing;      /* see measure_missing */
+    char missing_step[96]; /* the first one */
     char property[SCENARIO_PROPERTY_MAX];
     char text[768];
     uint64_t seed;
@@ -103,5 +105,14 @@ struct measured {
 double measured_latency_us(uint32_t bucket);
 
 void measure_record(const struct record *r, struct measured *ret_measured);
+
+/*
+ * What should have happened in the run and did not: steps that do harm and were never carried out
+ * (a condition that never became true, a leader that was not there), a disk that was told to fail
+ * and never asked, clients none of which was answered. Such a run proves less than its script says.
+ * Nothing is asked of a run that was skipped or ended red.
+ */
+void measure_missing(const struct scenario *scenario, const struct record *r,
+                     struct measured *measured);
 
 #endif

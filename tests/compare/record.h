@@ -27,6 +27,7 @@ enum { RECORD_EVENTS_MAX = 1 << 20 };
     X(SYNCS, "syncs")       /* durable writes of logs */                                           \
     X(STATE_SYNCS, "state_syncs")                                                                  \
     X(ROUNDS, "rounds")                                                                            \
+    X(DISK_FAILURES, "disk_failures") /* calls of disks that were made to fail */                  \
     X(COMMITS, "commits")             /* slots of the log */                                       \
     X(CPU_US, "cpu_us")               /* of all nodes; 0 in the simulator */                       \
     X(CPU_LEADER_US, "cpu_leader_us") /* of each node while it led; 0 in the simulator */

@@ -345,6 +345,37 @@ static void test_measure_rounds_count_requests_once(void **state)
     assert_near(m->values[MEASURE_ROUNDS], 1);
 }
 
+/* S4: what a script says and what did not happen is told. */
+static void test_measure_missing_names_the_step_that_never_happened(void **state)
+{
+    (void) state;
+    static const char text[] = "scenario 2\nengine raft\nat 1s crash leader\nat 2s disk 2 eio\n"
+                               "at 3s heal\nwhen commit 100000 isolate 3\n";
+    struct scenario s;
+    struct record r;
+    struct measured m;
+    assert_int_equal(scenario_parse(bytes_str(text), &s, NULL), OK);
+    record_init(&r, &s, false);
+    add_writes(&r, 0, 0);
+    event(&r, 1000, TRACE_FAULT, 1, 0, "crash");
+    event(&r, 2000, TRACE_FAULT, 2, 0, "EIO"); /* said, and never asked */
+    measure_record(&r, &m);
+    measure_missing(&s, &r, &m);
+    assert_int_equal(m.missing, 2);
+    r.totals[TOTAL_DISK_FAILURES] = 1;
+    measure_record(&r, &m);
+    measure_missing(&s, &r, &m);
+    assert_int_equal(m.missing, 1);
+    assert_string_equal(m.missing_step, "when commit 100000 isolate 3");
+    record_release(&r);
+    record_init(&r, &s, false); /* and clients that nobody answers */
+    measure_record(&r, &m);
+    measure_missing(&s, &r, &m);
+    assert_string_equal(m.missing_step, "an answered operation");
+    record_release(&r);
+    scenario_release(&s);
+}
+
 /* Each latency is in the bucket whose edges hold it. */
 static void test_measure_latency_buckets_hold_what_they_count(void **state)
 {
@@ -403,6 +434,7 @@ int main(void)
         cmocka_unit_test(test_measure_down_time_ends_with_the_run),
         cmocka_unit_test(test_measure_operations_by_outcome_without_the_reads_of_the_end),
         cmocka_unit_test(test_measure_rounds_count_requests_once),
+        cmocka_unit_test(test_measure_missing_names_the_step_that_never_happened),
         cmocka_unit_test(test_measure_latency_buckets_hold_what_they_count),
         cmocka_unit_test(test_record_events_are_kept_in_the_order_of_time),
     };

@@ -169,6 +169,16 @@ def test_control_without_quorum_reads_is_red():
     expect(sim(*replay), RED)
 
 
+def test_what_never_happened_is_told():
+    """S4: a fault that was not one, and a comparison that compared nothing."""
+    file = script("never.fault", SHORT + "when commit 1000000 crash 2\n")
+    expect(sim("compare", file, "--no-output", "--trials", "2"), GREEN,
+           r"raft +green 2/2; in 2 never: when commit 1000000 crash 2")
+    file = script("jump.fault", SHORT + "at 1s clock 2 jump 1s\n")
+    expect(sim("compare", "--real", file, "--no-output", "--trials", "1"), RED,
+           "0 of 3 cells as expected, 3 skipped; nothing was run")
+
+
 def test_library_has_at_least_thirty_scripts():
     names = [line for line in expect(sim("compare", "--list"), GREEN).stdout.splitlines()
              if not line.startswith(" ")]

@@ -336,6 +336,7 @@ void real_totals(struct real *r, bool begin)
         totals[TOTAL_BYTES] = link_bytes(r) - r->bytes_base;
         totals[TOTAL_SYNCS] = 0; /* a run that turns red at its end is counted again */
         totals[TOTAL_STATE_SYNCS] = 0;
+        totals[TOTAL_DISK_FAILURES] = 0;
         totals[TOTAL_CPU_US] = 0;
     }
     for (uint32_t i = 1; i <= r->scenario->nodes; i++) {
@@ -352,6 +353,7 @@ void real_totals(struct real *r, bool begin)
         } else {
             totals[TOTAL_SYNCS] += syncs - n->sync_base;
             totals[TOTAL_STATE_SYNCS] += state_syncs - n->state_sync_base;
+            totals[TOTAL_DISK_FAILURES] += atomic_load(&page->failed);
             totals[TOTAL_CPU_US] += cpu - n->cpu_base_us;
         }
     }
