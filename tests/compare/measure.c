@@ -163,6 +163,9 @@ static void find_gaps(const struct record *r, struct measured *m, const struct c
         note_gap(r, m, 0, r->end_us);
         return;
     }
+    if (c->write_us[0] > r->start_us) {
+        note_gap(r, m, r->start_us, c->write_us[0]);
+    }
     for (size_t i = 1; i < c->writes; i++) {
         note_gap(r, m, c->write_us[i - 1], u64_min(c->write_us[i], r->end_us));
         if (c->write_us[i] >= r->end_us) {

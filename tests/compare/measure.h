@@ -12,7 +12,8 @@
  *     first_commit  fault to the first answered write that was called after it
  *     campaigns     nodes that began to stand for election, or did again in a higher epoch; a
  *                   pre-vote and the election that follows it are one
- *     gap           longest time without an answered write, from the first one to the end of faults
+ *     gap           longest time without an answered write, from the first one, at the latest from
+ *                   scenario_start_us, to the end of faults
  *     down          sum of all such times that are longer than DOWN_ELECTIONS election time-outs
  *     lost          acknowledged writes that a later state does not have (K1, D1): list elements
  *                   missing from the last read of their list; values of registers that a last read

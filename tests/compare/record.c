@@ -23,6 +23,7 @@ void record_init(struct record *r, const struct scenario *scenario, bool real)
     r->length_us = scenario->length_us;
     r->end_us = scenario->length_us;
     r->election_us = scenario->options[OPTION_ELECTION];
+    r->start_us = scenario_start_us(scenario);
     r->real = real;
     r->history = history_new();
     map_init(&r->rounds, ROUNDS_MAX);

@@ -46,6 +46,7 @@ struct record {
     uint64_t length_us;   /* end of the faults */
     uint64_t end_us;      /* of what is measured: that, or when the run turned red before */
     uint64_t election_us; /* the option of the scenario */
+    uint64_t start_us;    /* scenario_start_us */
     bool real;            /* processes instead of the simulator */
 
     struct trace_event *events; /* ascending by time */

@@ -280,6 +280,18 @@ static void test_measure_down_time_is_gaps_beyond_an_election_timeout(void **sta
     assert_int_equal(m->windows[0].to_us, 3910 * MS);
 }
 
+/* Nor is a cluster up that takes for ever to begin. */
+static void test_measure_down_time_begins_when_the_cluster_should_have(void **state)
+{
+    (void) state;
+    struct record r;
+    begin(&r, "raft");
+    add_writes(&r, 0, 9000);
+    const struct measured *m = measure(&r);
+    assert_near(m->values[MEASURE_DOWN], (9010.0 - 8 * 500) * MS);
+    assert_int_equal(m->windows[0].from_us, 4000 * MS);
+}
+
 /* Short gaps are no down-time, and what never comes back is down until the end. */
 static void test_measure_down_time_ends_with_the_run(void **state)
 {
@@ -431,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_measure_pre_vote_and_election_are_one_campaign),
         cmocka_unit_test(test_measure_leaderless_has_no_elections),
         cmocka_unit_test(test_measure_down_time_is_gaps_beyond_an_election_timeout),
+        cmocka_unit_test(test_measure_down_time_begins_when_the_cluster_should_have),
         cmocka_unit_test(test_measure_down_time_ends_with_the_run),
         cmocka_unit_test(test_measure_operations_by_outcome_without_the_reads_of_the_end),
         cmocka_unit_test(test_measure_rounds_count_requests_once),

@@ -106,8 +106,9 @@ void real_on_fail(void *ctx, const char *property, const char *text)
 void real_on_write(void *ctx, uint64_t us)
 {
     struct real *r = ctx;
-    if (r->write_us != 0 && us <= r->scenario->length_us) {
-        r->gap_us = u64_max(r->gap_us, us - r->write_us);
+    uint64_t before_us = r->write_us != 0 ? r->write_us : scenario_start_us(r->scenario);
+    if (us > before_us && us <= r->scenario->length_us) {
+        r->gap_us = u64_max(r->gap_us, us - before_us);
     }
     r->write_us = us;
     trigger_write(&r->trigger, us);

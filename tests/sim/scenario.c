@@ -15,6 +15,8 @@
 #include "kv/replica.h"
 #include "tests/sim/scenario_internal.h"
 
+enum { START_ELECTIONS = 8 };
+
 static const struct {
     const char *word;
     uint8_t form;
@@ -208,6 +210,11 @@ bool scenario_note_harms(const char *note)
         }
     }
     return false;
+}
+
+uint64_t scenario_start_us(const struct scenario *s)
+{
+    return START_ELECTIONS * s->options[OPTION_ELECTION];
 }
 
 bool scenario_undo(const struct sim_step *step, uint32_t node, struct sim_step *ret_step)

@@ -250,7 +250,7 @@ struct scenario {
     struct sim_step *steps; /* ascending by time; owned */
     uint32_t steps_count;
     uint32_t steps_capacity;
-    uint32_t gap_elections; /* expect gap, available; 0: none */
+    uint32_t gap_elections; /* expect gap, available: after scenario_start_us; 0: none */
     bool expect_red;
     char expect_property[SCENARIO_PROPERTY_MAX]; /* "": any */
 };
@@ -272,6 +272,10 @@ bool scenario_undo(const struct sim_step *step, uint32_t node, struct sim_step *
 const char *scenario_step_note(uint8_t kind);
 bool scenario_step_harms(uint8_t kind);
 bool scenario_note_harms(const char *note);
+
+/* Time to get going: a cluster that has answered no write until then is counted as down from then
+ * on. Eight election time-outs. */
+uint64_t scenario_start_us(const struct scenario *s);
 
 /* Is it a possible one? `error` (NULL is legal, here and below) gets one line: what, and what is
  * allowed. Errors: ERR_INVALID. */

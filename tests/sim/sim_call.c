@@ -483,8 +483,9 @@ static void check_order(struct sim *sim, struct client *c, const struct node *n,
 static void answered_write(struct sim *sim)
 {
     sim_count(sim, COUNT_WRITES_OK);
-    if (sim->write_us != 0 && sim->now_us <= sim->scenario->length_us) {
-        sim->result->gap_us = u64_max(sim->result->gap_us, sim->now_us - sim->write_us);
+    uint64_t before_us = sim->write_us != 0 ? sim->write_us : scenario_start_us(sim->scenario);
+    if (sim->now_us > before_us && sim->now_us <= sim->scenario->length_us) {
+        sim->result->gap_us = u64_max(sim->result->gap_us, sim->now_us - before_us);
     }
     sim->write_us = sim->now_us;
     trigger_write(&sim->trigger, sim->now_us);
