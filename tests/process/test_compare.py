@@ -228,9 +228,16 @@ def real(*args):
     return result
 
 
+def safety_of(name):
+    """A script of the library without what it expects of time: this machine may have other things to do."""
+    with open(os.path.join(ROOT, "tests", "fault", name + ".fault"), encoding="utf-8") as f:
+        return script(name + ".fault", re.sub("^expect available.*$", "", f.read(), flags=re.M))
+
+
 def test_real_smoke_set_is_safe_on_every_engine():
     names = ["crash-leader", "isolate-leader"]
-    expect(real(*names, "--trials", "1", "-o", path("h")), GREEN, "6 of 6 cells as expected")
+    expect(real(*map(safety_of, names), "--trials", "1", "-o", path("h")), GREEN,
+           "6 of 6 cells as expected")
     check_page("h.html", names)
     with open(path("h.json"), encoding="utf-8") as f:
         data = json.load(f)
