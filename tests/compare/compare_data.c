@@ -135,7 +135,8 @@ void compare_json(const struct comparison *c, FILE *out)
 static void csv_trial(const struct comparison *c, const struct compare_cell *cell,
                       const struct measured *m, FILE *out)
 {
-    const char *verdict = m->skipped     ? "skipped"
+    bool skipped = m->skipped || (!m->done && c->stopped);
+    const char *verdict = skipped        ? "skipped"
                           : !m->done     ? "died"
                           : m->red       ? "red"
                           : m->undecided ? "undecided"
@@ -144,7 +145,7 @@ static void csv_trial(const struct comparison *c, const struct compare_cell *cel
     (void) fprintf(out, "%s,%s,%s,%" PRIu64 ",%s,%s,%s", cell->script->name,
                    engine_name(cell->engine), c->options->real ? "processes" : "simulator", m->seed,
                    verdict, m->property,
-                   m->skipped ? ""
+                   skipped    ? ""
                    : expected ? "yes"
                               : "no");
     for (uint32_t i = 0; i < MEASURES; i++) {

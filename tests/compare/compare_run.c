@@ -47,19 +47,9 @@ void compare_run_diagram(const struct compare_cell *cell, const struct measured 
     sim_execute(&scenario, &hooks, &result);
     (void) snprintf(name, sizeof name, "%.40s on %s, seed %" PRIu64, cell->script->name,
                     engine_name(cell->engine), m->seed);
-    /* Around the fault: what came before it is like any other time. */
-    uint64_t from_us = 0;
-    uint64_t to_us = 0;
-    if (!result.red && m->fault_us != UINT64_MAX) {
-        uint64_t election_us = scenario.options[OPTION_ELECTION];
-        from_us = m->fault_us > election_us / 10 ? m->fault_us - election_us / 10 : 0;
-        to_us = m->fault_us + 3 * election_us;
-    }
     const struct diagram_options options = {.name = name,
                                             .scenario = &scenario,
                                             .result = &result,
-                                            .from_us = from_us,
-                                            .to_us = to_us,
                                             .max = EVENTS_SHOWN};
     struct diagram *d = diagram_new(log, &options);
     write_frame(d, out);

@@ -32,11 +32,25 @@ static void print_reds(const struct comparison *c, FILE *out)
     buf_release(&command);
 }
 
+static bool was_run(const struct comparison *c, uint32_t script)
+{
+    for (uint32_t e = 0; e < c->options->engines_count; e++) {
+        const struct compare_cell *cell = compare_cell(c, script, e);
+        if (cell->count + cell->broken > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void compare_text(const struct comparison *c, FILE *out, uint32_t width, bool colour)
 {
     const struct compare_options *o = c->options;
     struct table t;
     for (uint32_t s = 0; s < o->scripts_count; s++) {
+        if (o->scripts_count > 1 && !was_run(c, s)) { /* the last table says why */
+            continue;
+        }
         compare_table_script(c, s, &t);
         table_text(&t, out, width, colour);
         (void) fputc('\n', out);
