@@ -188,7 +188,8 @@ static void links_plot(struct e10 *e, uint32_t size)
     for (; n < e->set.engines; n++) {
         const struct cut_tally *y = &e->set.tallies[size][n];
         series[n] = (struct plot_series){.name = engine_name(engine_at(n)),
-                                         .colour = n,
+                                         /* raft first, as in compare_page.c */
+                                         .colour = e->set.engines - 1 - n,
                                          .points = points[n],
                                          .count = share_points(y->up_at, y->at, links, points[n])};
     }
@@ -209,9 +210,13 @@ static void links_plot(struct e10 *e, uint32_t size)
     (void) snprintf(title, sizeof title, "Available against cuts, %u nodes", CUT_NODES[size]);
     const struct plot plot = {
         .title = title,
-        .about = "Of all sets of so many directed cuts, the share in which a write is answered "
-                 "while cut. Below the lower dashed line the product must answer; above the upper "
-                 "one nobody can.",
+        .about = e->set.sampled && size == CUT_SIZES - 1
+                     ? "The share of sets of so many directed cuts in which a write is answered "
+                       "while cut, by a sample: some points are of one class of sets. The dashed "
+                       "lines, of all sets, are bounds for the whole only."
+                     : "Of all sets of so many directed cuts, the share in which a write is "
+                       "answered while cut. Below the lower dashed line the product must answer; "
+                       "above the upper one nobody can.",
         .x_title = "directed cuts",
         .y_title = "sets, %",
         .kind = PLOT_LINE,
@@ -323,10 +328,11 @@ static void finding(struct e10 *e)
         return;
     }
     figure_finding(e->f,
-                   "No set of cuts makes an engine unsafe, and all recover. Engines with a leader "
-                   "answer writes where, and only where, some node reaches a majority both ways; "
-                   "that its members reach each other is not needed. Of all sets of cuts of five "
-                   "nodes %.1f %% have such a node, %.1f %% a fully connected majority.",
+                   "No set of cuts%s makes an engine unsafe, and all recover. Engines with a "
+                   "leader answer writes where, and only where, some node reaches a majority both "
+                   "ways; that its members reach each other is not needed. Of all sets of cuts of "
+                   "five nodes %.1f %% have such a node, %.1f %% a fully connected majority.",
+                   e->set.sampled ? " of the sample (and of three nodes)" : "",
                    percent(all->hub, all->sets), percent(all->core, all->sets));
 }
 
