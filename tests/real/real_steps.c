@@ -52,8 +52,13 @@ static void set_link(struct real *r, uint32_t from, uint32_t to, const struct li
     r->links_state[from][to] = *state;
     int err = r->links->ops->set(r->links, from, to, state);
     if (err != OK) {
-        real_abort(r, err, "link %u->%u: %s cannot do this (%s)", from, to, r->links->ops->name,
-                   err_text(err));
+        const char *name = r->links->ops->name;
+        if (err == ERR_UNSUPPORTED) {
+            real_abort(r, err, "link %u->%u: %s can only cut", from, to, name);
+        } else {
+            real_abort(r, err, "link %u->%u: %s cannot do this (%s)", from, to, name,
+                       err_text(err));
+        }
     }
 }
 
