@@ -104,6 +104,10 @@ static int parse_options(const struct cli_args *args, struct compare_options *o,
         ERR_IGNORE(buf_printf(error, "--netns is for processes: add --real"));
         return ERR_INVALID;
     }
+    if (v[COMPARE_OUTPUT].set && v[COMPARE_OUTPUT].text[0] == '\0') {
+        ERR_IGNORE(buf_printf(error, "--output needs a name"));
+        return ERR_INVALID;
+    }
     if (v[COMPARE_OUTPUT].set && v[COMPARE_NO_OUTPUT].set) {
         ERR_IGNORE(buf_printf(error, "--output and --no-output contradict each other"));
         return ERR_INVALID;

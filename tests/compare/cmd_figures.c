@@ -125,6 +125,10 @@ static int parse_options(const struct cli_args *args, struct figure_options *o, 
     uint64_t jobs = pool_cores();
 
     o->seed = 1;
+    if (v[FIGURES_OUTPUT].set && v[FIGURES_OUTPUT].text[0] == '\0') {
+        ERR_IGNORE(buf_printf(error, "--output needs a name"));
+        return ERR_INVALID;
+    }
     if (cmd_positive("trials", &v[FIGURES_TRIALS], 10000000, &trials, error) != OK ||
         cmd_positive("jobs", &v[FIGURES_JOBS], POOL_WORKERS_MAX, &jobs, error) != OK ||
         (v[FIGURES_SEED].set && cmd_seed(v[FIGURES_SEED].text, &engine, &o->seed, error) != OK)) {

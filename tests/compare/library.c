@@ -107,7 +107,9 @@ static int unknown(const char *word, const char *folder, char *const *names, uin
                    struct buf *error)
 {
     const char *meant = cli_suggest(word, (const char *const *) names, count);
-    if (folder == NULL) {
+    if (is_folder(word)) {
+        ERR_IGNORE(buf_printf(error, "%s is a folder; name the scripts in it", word));
+    } else if (folder == NULL) {
         ERR_IGNORE(buf_printf(error,
                               "%s: there is no such file, and no tests/fault with scripts to "
                               "be found from here",
