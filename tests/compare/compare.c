@@ -271,10 +271,11 @@ void compare_cell_command(const struct comparison *c, const struct compare_cell 
                           struct buf *out)
 {
     const struct compare_options *o = c->options;
-    ERR_IGNORE(buf_printf(out, "%s compare%s%s %s --engine %s --seed %" PRIu64 " --trials %u",
-                          o->program, o->real ? " --real" : "", o->netns ? " --netns" : "",
-                          cell->script->path, engine_name(cell->engine),
-                          trial_seed(o, cell->script, 0), o->trials));
+    ERR_IGNORE(
+        buf_printf(out, "%s compare%s%s %s --engine %s --seed %" PRIu64 " --trials %u --no-output",
+                   o->program, o->real ? " --real" : "", o->netns ? " --netns" : "",
+                   cell->script->path, engine_name(cell->engine), trial_seed(o, cell->script, 0),
+                   o->trials));
 }
 
 void compare_trial_command(const struct comparison *c, const struct compare_cell *cell,

@@ -149,6 +149,8 @@ def test_compare_replay_command_is_the_same_run():
         cell = json.load(f)["scripts"][0]["engines"][0]
     words = cell["replay"].split()
     assert words[1] == "compare", words
+    expect(sim(*words[1:]), GREEN)
+    words.remove("--no-output")  # what is there is not written over
     expect(sim(*words[1:], "-o", path("e")), GREEN)
     with open(path("e.json"), encoding="utf-8") as f:
         again = json.load(f)["scripts"][0]["engines"][0]

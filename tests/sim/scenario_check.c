@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/mem.h"
 #include "tests/sim/scenario_internal.h"
+#include "tests/sim/scenario_words.h"
 
 #define HOUR_US UINT64_C(3600000000)
 
@@ -225,6 +226,24 @@ static int check_clients(const struct scenario *s, struct buf *error)
     return err != OK ? err : check_values(s, error);
 }
 
+/* Is there a property of this name? */
+static bool is_known_property(const char *name)
+{
+    static const struct {
+        char family;
+        uint64_t last;
+    } families[] = {{'R', 12}, {'P', 14}, {'K', 7}, {'D', 9}};
+    struct bytes digits = bytes_str(name + 1);
+    uint64_t number = 0;
+    for (uint32_t i = 0; i < ARRAY_SIZE(families); i++) {
+        if (name[0] == families[i].family) {
+            return word_digits(&digits, &number) && digits.size == 0 && number >= 1 &&
+                   number <= families[i].last;
+        }
+    }
+    return false;
+}
+
 static int check_expected(const struct scenario *s, struct buf *error)
 {
     const struct sim_span gap = {0, GAP_MAX};
@@ -235,6 +254,12 @@ static int check_expected(const struct scenario *s, struct buf *error)
     }
     if (err == OK && !s->expect_red && s->expect_property[0] != '\0') {
         err = scenario_error(error, "expect: a property is for `expect red`");
+    }
+    if (err == OK && s->expect_property[0] != '\0' && !is_known_property(s->expect_property)) {
+        err = scenario_error(error,
+                             "expect red %s: no such property; R1 to R12, P1 to P14, K1 to K7, "
+                             "D1 to D9",
+                             s->expect_property);
     }
     return err;
 }

@@ -337,6 +337,8 @@ static void test_scenario_check_refuses_what_is_impossible(void **state)
         {"clients 3 think 2s..1s", "think: a span goes from its least to its most, at most 3600s"},
         {"clients 3 keys 0", "keys: 0 is outside of 1 to 64"},
         {"mix put 0", "mix: the clients have nothing to do; one weight at least is above 0"},
+        {"expect red K99",
+         "expect red K99: no such property; R1 to R12, P1 to P14, K1 to K7, D1 to D9"},
         {"at 1s power-loss 6", "`at 1s power-loss 6`: node 6 is not there; nodes 1 to 5 are"},
         {"at 21s power-loss 1", "`at 21s power-loss 1`: it is behind the end, length 20s"},
         {"at 1s cut 1->6", "`at 1s cut 1->6`: node 6 is not there; nodes 1 to 5 are"},
