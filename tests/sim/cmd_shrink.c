@@ -88,7 +88,11 @@ static bool same_words(const char *a, const char *b)
 /* A run without a property of the table (it died, it hung) is known by what it said. */
 static bool same_reason(const struct sim_result *a, const struct sim_result *b)
 {
-    return a->red && b->red && strcmp(a->property, b->property) == 0 &&
+    /* Clients that write nothing wait for nobody: that is another reason. */
+    bool written = strcmp(a->property, "R11") != 0 || a->counts[COUNT_WRITES_OK] == 0 ||
+                   b->counts[COUNT_WRITES_OK] > 0;
+
+    return a->red && b->red && strcmp(a->property, b->property) == 0 && written &&
            (a->property[0] != '\0' || same_words(a->text, b->text));
 }
 
