@@ -83,7 +83,7 @@ expect 0 '3 passed, 0 failed'
 
 # The simulator: the cases of a scenario by its lines, a sweep is one case.
 tree
-mkdir -p "$work/tree/tests/fault"
+mkdir -p "$work/tree/tests/fault" "$work/tree/tests/sim"
 echo 'scenario 2' >"$work/tree/tests/fault/a.fault"
 simulator() {
   printf '#!/bin/sh\n%b\n' "$1" >"$work/tree/build/synod-sim"
