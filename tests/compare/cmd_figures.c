@@ -219,21 +219,11 @@ static int write_outputs(const struct wanted *w, const struct cli_args *args, bo
 
 /* ---- The command ---- */
 
-static uint32_t count_failed(const struct figure *f)
-{
-    uint32_t failed = 0;
-
-    for (uint32_t i = 0; i < f->checks_count; i++) {
-        failed += !f->checks[i].passed && !f->checks[i].informal;
-    }
-    return failed;
-}
-
 static void print_figure(const struct figure *f, bool quiet)
 {
     bool terminal = isatty(STDOUT_FILENO) == 1;
 
-    if (!quiet || count_failed(f) > 0) {
+    if (!quiet || figure_failed(f) > 0) {
         figure_text(f, stdout, terminal ? cmd_columns() : 160, terminal);
         (void) fputc('\n', stdout);
         (void) fflush(stdout);
@@ -279,7 +269,7 @@ static int run_figures(struct wanted *w, struct figure_options *o, const struct 
         return fail(error);
     }
     for (uint32_t i = 0; i < w->made; i++) {
-        failed += count_failed(&w->figures[i]);
+        failed += figure_failed(&w->figures[i]);
         checks += w->figures[i].checks_count;
     }
     result = write_outputs(w, args, false);

@@ -125,6 +125,15 @@ void figure_replay(struct figure_check *c, const char *format, ...)
     va_end(args);
 }
 
+uint32_t figure_failed(const struct figure *f)
+{
+    uint32_t failed = 0;
+    for (uint32_t i = 0; i < f->checks_count; i++) {
+        failed += !f->checks[i].passed && !f->checks[i].informal;
+    }
+    return failed;
+}
+
 /* Printing. */
 
 static void checks_table(const struct figure *f, struct table *t)

@@ -78,6 +78,9 @@ void figure_ours(struct figure_check *c, bool passed, const char *format, ...)
 void figure_replay(struct figure_check *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Checks that do not pass; those for comparison only do not count. */
+uint32_t figure_failed(const struct figure *f);
+
 /* Checks, tables, plots. */
 void figure_text(const struct figure *f, FILE *out, uint32_t width, bool colour); /* no plots */
 void figure_html(const struct figure *f, FILE *out); /* sections of a page */

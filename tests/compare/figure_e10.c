@@ -319,10 +319,7 @@ static void checks_of_all(struct e10 *e)
 static void finding(struct e10 *e)
 {
     const struct cut_totals *all = &e->set.totals[CUT_SIZES - 1];
-    uint32_t failed = 0;
-    for (uint32_t i = 0; i < e->f->checks_count; i++) {
-        failed += e->f->checks[i].passed ? 0 : 1;
-    }
+    uint32_t failed = figure_failed(e->f);
     if (failed > 0) {
         figure_finding(e->f, "%u checks do not hold; the table above has them.", failed);
         return;

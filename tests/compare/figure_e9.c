@@ -411,10 +411,7 @@ static void checks(struct e9 *e)
 
 static void finding(struct e9 *e)
 {
-    uint32_t failed = 0;
-    for (uint32_t i = 0; i < e->f->checks_count; i++) {
-        failed += e->f->checks[i].passed ? 0 : 1;
-    }
+    uint32_t failed = figure_failed(e->f);
     if (failed > 0) {
         figure_finding(e->f, "%u checks do not hold; the table above has them.", failed);
         return;

@@ -29,7 +29,8 @@ static void put_character(FILE *out, char c)
         (void) fputs("&quot;", out);
         break;
     default:
-        (void) fputc((unsigned char) c < ' ' || c == 0x7f ? ' ' : c, out);
+        /* Control characters are not HTML; the lines of a <pre> stay. */
+        (void) fputc(((unsigned char) c < ' ' && c != '\n') || c == 0x7f ? ' ' : c, out);
         break;
     }
 }

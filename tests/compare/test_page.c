@@ -121,6 +121,7 @@ static char *style_text(void)
 
 /* ------------------------------------------------------------------------------------------- */
 
+/* Lines stay: a script in a <pre>, and the picture of a run in its frame, are read by them. */
 static void test_page_escapes_text(void **state)
 {
     char *text = NULL;
@@ -131,7 +132,7 @@ static void test_page_escapes_text(void **state)
     assert_non_null(out);
     page_escape(out, "<a href=\"x\">&amp;\x01\n\x7fµ–×'</a>");
     assert_int_equal(fclose(out), 0);
-    assert_string_equal(text, "&lt;a href=&quot;x&quot;&gt;&amp;amp;   µ–×'&lt;/a&gt;");
+    assert_string_equal(text, "&lt;a href=&quot;x&quot;&gt;&amp;amp; \n µ–×'&lt;/a&gt;");
     free(text);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "tests/compare/page.h"
 #include "tests/sim/diagram_page.h"
 #include "tests/sim/report.h"
 
@@ -66,7 +67,7 @@ static void print_title(const struct canvas *c, const struct diagram_event *e)
 
     diagram_title(c->d, e, title);
     (void) fputs("<title>", c->out);
-    diagram_escape(c->out, title);
+    page_escape(c->out, title);
     (void) fputs("</title>", c->out);
 }
 
@@ -212,7 +213,7 @@ static void print_labels(const struct canvas *c)
                        "height=\"12\"/><text class=\"label %s\" x=\"%.1f\" y=\"%.1f\">",
                        l->box.x - 1, l->box.y - 6, l->box.width + 2, l->class, l->box.x,
                        l->box.y + 3.5);
-        diagram_escape(c->out, l->text);
+        page_escape(c->out, l->text);
         (void) fputs("</text></g>\n", c->out);
     }
 }

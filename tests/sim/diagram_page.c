@@ -7,6 +7,7 @@
 #include <inttypes.h>
 
 #include "base/mem.h"
+#include "tests/compare/page.h"
 #include "tests/sim/cmd.h"
 
 enum { SCENARIO_MAX = 1024 * 1024 };
@@ -67,30 +68,6 @@ static const char style[] =
     ".violation{stroke:var(--bad);stroke-width:2.4}\n"
     "g:hover .m{stroke-width:2.8}g:hover text{font-weight:700}\n";
 
-void diagram_escape(FILE *out, const char *text)
-{
-    for (const char *c = text; *c != '\0'; c++) {
-        switch (*c) {
-        case '<':
-            (void) fputs("&lt;", out);
-            break;
-        case '>':
-            (void) fputs("&gt;", out);
-            break;
-        case '&':
-            (void) fputs("&amp;", out);
-            break;
-        case '"':
-            (void) fputs("&quot;", out);
-            break;
-        default:
-            /* Control characters are not XML. */
-            (void) fputc((unsigned char) *c < ' ' && *c != '\n' ? ' ' : *c, out);
-            break;
-        }
-    }
-}
-
 static void print_legend(FILE *out)
 {
     static const struct {
@@ -138,9 +115,9 @@ void diagram_page_begin(const struct diagram *d, FILE *out)
                  "<meta name=\"viewport\" content=\"width=device-width\">"
                  "<meta name=\"color-scheme\" content=\"light dark\"><title>synod-sim: ",
                  out);
-    diagram_escape(out, o->name);
+    page_escape(out, o->name);
     (void) fprintf(out, "</title>\n<style>\n%s</style></head><body>\n<header><h1>", style);
-    diagram_escape(out, o->name);
+    page_escape(out, o->name);
     (void) fprintf(out, "<span class=\"verdict %s\">%s</span></h1>\n", r->red ? "red" : "green",
                    r->red ? "red" : "green");
     (void) fprintf(out,
@@ -159,7 +136,7 @@ void diagram_page_begin(const struct diagram *d, FILE *out)
     if (r->red) {
         (void) fprintf(out, "<p class=\"what\"><b>%s</b>%s", r->property,
                        r->property[0] == '\0' ? "" : " ");
-        diagram_escape(out, r->text);
+        page_escape(out, r->text);
         (void) fprintf(out, " (at %.6f s)</p>\n", (double) r->at_us / 1e6);
     }
     print_legend(out);
@@ -173,7 +150,7 @@ void diagram_page_end(const struct diagram *d, FILE *out)
     buf_init(&text, SCENARIO_MAX);
     (void) fputs("</div>\n<footer><details><summary>The scenario</summary><pre>", out);
     if (scenario_print(d->options->scenario, &text) == OK && buf_append(&text, "", 1) == OK) {
-        diagram_escape(out, (const char *) text.data);
+        page_escape(out, (const char *) text.data);
     } else {
         (void) fputs("too long to be printed", out);
     }

@@ -10,7 +10,4 @@
 void diagram_page_begin(const struct diagram *d, FILE *out);
 void diagram_page_end(const struct diagram *d, FILE *out);
 
-/* Text as HTML and XML want it. */
-void diagram_escape(FILE *out, const char *text);
-
 #endif
